@@ -1,0 +1,103 @@
+package customer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
+)
+
+// Amount is money: an exact decimal of the major unit and an ISO 4217 currency code (invariant 8).
+type Amount struct {
+	value    apd.Decimal
+	currency string
+}
+
+// Limits of an amount: more digits than any currency needs, and few enough to stay cheap.
+const (
+	maxAmountDigits   = 40
+	maxAmountExponent = 20
+)
+
+// NewAmount reads a decimal number ("12.50", "-3", "1e3") and a currency code in any case.
+func NewAmount(value, currency string) (Amount, error) {
+	code := strings.ToUpper(strings.TrimSpace(currency))
+	if _, ok := MinorUnits(code); !ok {
+		return Amount{}, fmt.Errorf("the currency is not an ISO 4217 code: three letters such as EUR are expected")
+	}
+	var a Amount
+	if len(value) > maxAmountDigits {
+		return Amount{}, fmt.Errorf("an amount of %d characters is over the limit of %d", len(value), maxAmountDigits)
+	}
+	if _, cond, err := a.value.SetString(value); err != nil || cond.Any() || a.value.Form != apd.Finite {
+		return Amount{}, fmt.Errorf("the amount is not a decimal number such as 12.50")
+	}
+	if a.value.Exponent > maxAmountExponent || a.value.Exponent < -maxAmountExponent {
+		return Amount{}, fmt.Errorf("the amount's exponent is over the limit of %d", maxAmountExponent)
+	}
+	a.currency = code
+	return a, nil
+}
+
+// MinorAmount reads a whole number of the currency's minor unit: 1250 EUR is 12.50, 1250 JPY is 1250.
+func MinorAmount(value, currency string) (Amount, error) {
+	if strings.ContainsAny(value, ".eE") {
+		return Amount{}, fmt.Errorf("an amount in minor units is a whole number")
+	}
+	a, err := NewAmount(value, currency)
+	if err != nil {
+		return Amount{}, err
+	}
+	units, _ := MinorUnits(a.currency)
+	a.value.Exponent -= int32(units)
+	return a, nil
+}
+
+// Currency answers the ISO 4217 code.
+func (a Amount) Currency() string { return a.currency }
+
+// Decimal writes the amount in plain digits: "12.50", "-0.5".
+func (a Amount) Decimal() string { return a.value.Text('f') }
+
+// IsZero tells the amount that was never set; an amount of nothing in some currency is not zero in this sense.
+func (a Amount) IsZero() bool { return a.currency == "" }
+
+// Neg answers the amount with the opposite sign; of nothing there is no opposite.
+func (a Amount) Neg() Amount {
+	var n apd.Decimal
+	n.Neg(&a.value)
+	if n.IsZero() {
+		n.Negative = false
+	}
+	return Amount{value: n, currency: a.currency}
+}
+
+// Cmp compares two amounts of one currency by value: 1.0 and 1.00 are equal.
+func (a Amount) Cmp(b Amount) int { return a.value.Cmp(&b.value) }
+
+func (a Amount) String() string { return a.Decimal() + " " + a.currency }
+
+type amountJSON struct {
+	Value    string `json:"value"`
+	Currency string `json:"currency"`
+}
+
+// MarshalJSON writes {"value":"12.50","currency":"EUR"}: the value is a string, so that no reader makes a float of it.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	return json.Marshal(amountJSON{Value: a.Decimal(), Currency: a.currency})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	var j amountJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	read, err := NewAmount(j.Value, j.Currency)
+	if err != nil {
+		return err
+	}
+	*a = read
+	return nil
+}

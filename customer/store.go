@@ -1,0 +1,121 @@
+package customer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/onefold/onefold/event"
+)
+
+// ErrConflict is a store's answer when what a transaction rests on has changed meanwhile; Update tries again.
+var ErrConflict = errors.New("the store changed while the batch was computed")
+
+// ErrNotFound is the answer for an id that was never published.
+var ErrNotFound = errors.New("not found")
+
+// Store keeps records, customers and everything that must change together with them. Implementations pass
+// storetest.
+type Store interface {
+	// View runs fn on one consistent state of the store.
+	View(ctx context.Context, fn func(View) error) error
+	// Update runs fn in one transaction and commits it if fn returns nil. On ErrConflict it rolls back and calls fn again on
+	// fresh reads, a bounded number of times. A commit whose answer was lost is told by ErrAlready from Advance at the next try.
+	Update(ctx context.Context, fn func(Tx) error) error
+}
+
+// View reads in batches: one round trip a call, answers in the order of the input, whatever its size.
+// What a View answers is read-only for the caller.
+type View interface {
+	// Records answers the record of each id, nil where it is not known.
+	Records(ctx context.Context, ids []RecordID) ([]*Record, error)
+	// Holders answers the live records that hold each key, in the order of their ids, at most limit a key.
+	Holders(ctx context.Context, keys []Key, limit int) ([][]Holder, error)
+	// Components answers the distinct components that the given records are in, each whole. A record that is not known is left out.
+	Components(ctx context.Context, of []RecordID) ([]*Component, error)
+	// Customers answers the customer of each id, nil where it is not known. Aliases are answered as they are, not followed.
+	Customers(ctx context.Context, ids []CustomerID) ([]*Customer, error)
+	// Interactions answers the interaction of each id, nil where it is not known.
+	Interactions(ctx context.Context, ids []InteractionID) ([]*Interaction, error)
+	// Timeline answers the interactions that any of the records takes part in, newest first, at most limit.
+	Timeline(ctx context.Context, of []RecordID, limit int) ([]*Interaction, error)
+}
+
+// Tx is a View inside a transaction that can write.
+type Tx interface {
+	View
+	// Advance moves positions; it comes first in a transaction. ErrFenced or ErrAlready refuse the whole transaction.
+	Advance(ctx context.Context, advances []event.Advance) error
+	// Apply writes a delta; it comes last, once. History and outbox entries of the delta's customers are written with it (invariant 5).
+	Apply(ctx context.Context, d *Delta) error
+}
+
+// Delta is what one transaction changes, in the domain's words. Rows, history and outbox derive from it inside Apply.
+type Delta struct {
+	Records          []*Record // whole, new or changed
+	Keys             []KeySet  // of records whose keys changed: all that they hold now, none for one that is not live
+	Edges            []Edge    // new or changed
+	DropEdges        []Pair
+	Members          []Membership // new or changed
+	Customers        []*Customer  // new or changed, with their new version; each becomes a history row and an outbox entry
+	Interactions     []*Interaction
+	DropInteractions []InteractionID // erased
+	Decisions        []Decision      // new, or changed by an undo
+	Dead             []event.DeadLetter
+}
+
+// KeySet is the keys that a live record holds, and the hash of the features they come from: records with equal features
+// count once against a key's cap.
+type KeySet struct {
+	Record RecordID
+	Node   uint64
+	Keys   []Key
+}
+
+// Holder is one record that holds a key.
+type Holder struct {
+	Record RecordID
+	Node   uint64
+}
+
+// Membership says where a record is: the component whose clustering it takes part in (named by the smallest record id of it),
+// and the customer it belongs to. A record that is not live keeps its customer's id, so that it finds home if it comes back.
+type Membership struct {
+	Record    RecordID   `json:"record"`
+	Component RecordID   `json:"component"`
+	Customer  CustomerID `json:"customer"`
+	Live      bool       `json:"live"`
+}
+
+// Component is a set of records connected by edges or decisions, and all that stands between them.
+type Component struct {
+	Members   []Membership // by record id
+	Edges     []Edge       // by pair
+	Decisions []Decision   // not undone, by id
+}
+
+// Outbox is where changes of customers wait to be published.
+type Outbox interface {
+	// Pending answers the oldest entries after a sequence number, at most limit, oldest first.
+	Pending(ctx context.Context, after int64, limit int) ([]OutboxEntry, error)
+	// Published marks every entry up to and including a sequence number as published, and lets them go.
+	Published(ctx context.Context, upTo int64) error
+}
+
+// OutboxEntry is one version of one customer on its way out. Value nil is a tombstone. ID is deterministic: customer and version.
+type OutboxEntry struct {
+	Seq      int64
+	ID       string
+	Customer CustomerID
+	Version  int64
+	Value    []byte
+}
+
+// Counts is the size of what a store holds, and how much of it waits.
+type Counts struct {
+	Records      int64 `json:"records"` // live
+	Customers    int64 `json:"customers"`
+	Interactions int64 `json:"interactions"`
+	Merges       int64 `json:"merges"` // customers that became an alias of another since the beginning
+	DeadLetters  int64 `json:"deadLetters"`
+	Outbox       int64 `json:"outbox"`
+}

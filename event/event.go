@@ -1,0 +1,73 @@
+// Package event holds the words that every room of Onefold shares: messages and the positions they
+// stand at, the outcomes they end in, dead letters, diagnostics and error classes. It imports the
+// standard library only, and knows nothing of Kafka, of mappings or of customers.
+package event
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Message is one event as an outside system wrote it: raw bytes with the place where they stood.
+// Value nil is a Kafka null (a tombstone) and differs from an empty value; the same holds for Key.
+// A Message is read-only for everyone who is handed one.
+type Message struct {
+	Source    string // name of the configured source, "shop-eu"
+	Topic     string
+	TopicID   string // Kafka's topic id as 32 hex digits; empty where unknown
+	Partition int32
+	Offset    int64
+	Epoch     int32 // leader epoch of the batch that the message came in; -1 where unknown
+	Time      time.Time
+	Key       []byte
+	Value     []byte
+	Headers   []Header
+}
+
+// Header is one record header. Keys may repeat; values may be nil.
+type Header struct {
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// Header answers the value of the first header with that name, compared without regard to case as
+// HTTP does, and whether there is one.
+func (m *Message) Header(name string) (string, bool) {
+	for _, h := range m.Headers {
+		if strings.EqualFold(h.Key, name) {
+			return string(h.Value), true
+		}
+	}
+	return "", false
+}
+
+// ID names the message for people and logs: source, topic, partition and offset. It holds no personal data.
+func (m *Message) ID() string {
+	return m.Source + "/" + m.Topic + "/" + strconv.Itoa(int(m.Partition)) + "/" + strconv.FormatInt(m.Offset, 10)
+}
+
+// Partition names one partition of one source's topic.
+type Partition struct {
+	Source    string `json:"source"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+}
+
+// Position is how far a source has taken effect in the store: the next offset to read. TopicID and Epoch
+// let a re-created topic and a truncated log be noticed instead of read over.
+type Position struct {
+	Partition
+	TopicID string `json:"topicId,omitempty"`
+	Next    int64  `json:"next"`
+	Epoch   int32  `json:"epoch"` // leader epoch of the last batch read; -1 where none was
+	Owner   int64  `json:"owner"` // fence: grows with each claim of the partition
+}
+
+// Advance moves a position in the transaction of its messages' effect (invariant 1). The store refuses
+// it with ErrFenced unless Owner is still the position's owner, and with ErrAlready unless the position still
+// stands at Expect, so that a message takes effect at most once (invariant 2).
+type Advance struct {
+	Position       // Next, Epoch: where to move to
+	Expect   int64 // where the position must stand now
+}

@@ -1,0 +1,115 @@
+package event
+
+import (
+	"strconv"
+	"time"
+)
+
+// Outcome is how a message, or one change of it, ended. Each ends in exactly one, and each is counted (invariant 7).
+type Outcome uint8
+
+// The outcomes, from the mildest to the worst: a message with several changes takes the worst of theirs.
+const (
+	Ignored   Outcome = iota // left out by design, with a reason
+	Duplicate                // already applied, version and content
+	Stale                    // older than what is known
+	Applied                  // changed the master record
+	Dead                     // cannot be applied; kept as a dead letter
+)
+
+// Outcomes lists every outcome, mildest first.
+func Outcomes() []Outcome { return []Outcome{Ignored, Duplicate, Stale, Applied, Dead} }
+
+// String answers the outcome's name as metrics, JSON and the command line spell it.
+func (o Outcome) String() string {
+	switch o {
+	case Ignored:
+		return "ignored"
+	case Duplicate:
+		return "duplicate"
+	case Stale:
+		return "stale"
+	case Applied:
+		return "applied"
+	case Dead:
+		return "dead"
+	default:
+		return "unknown"
+	}
+}
+
+// Result is the outcome of one message: the worst of its parts, and the parts themselves.
+type Result struct {
+	Outcome Outcome
+	Parts   []Part
+}
+
+// Part is the outcome of one change of a message. Path names the part ("Ntry[17]"), empty for the whole
+// message. Reason is a short code ("erased", "test-mode"), empty for Applied.
+type Part struct {
+	Path    string
+	Outcome Outcome
+	Reason  string
+}
+
+// Worst answers the message's outcome: dead > applied > stale > duplicate > ignored. A message without parts is ignored.
+func Worst(parts []Part) Outcome {
+	worst := Ignored
+	for _, p := range parts {
+		worst = max(worst, p.Outcome)
+	}
+	return worst
+}
+
+// DeadLetter is a message, or a part of one, that could not be applied: its bytes, where it stood and why.
+// Key, Value and Headers may hold personal data; the other fields never do (invariant 9).
+type DeadLetter struct {
+	ID        string    `json:"id"` // from source, topic id, partition, offset and part: the same at every attempt
+	Source    string    `json:"source"`
+	Topic     string    `json:"topic"`
+	TopicID   string    `json:"topicId,omitempty"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Part      string    `json:"part,omitempty"`
+	Time      time.Time `json:"time"` // the message's own
+	Class     Class     `json:"class"`
+	Reason    string    `json:"reason"`            // code: decode schema mapping validation too_large plugin internal
+	Path      string    `json:"path,omitempty"`    // where in the value: "customer.id"
+	Message   string    `json:"message"`           // what is wrong and how to mend it, for a person
+	Mapping   string    `json:"mapping,omitempty"` // adapter and revision that read it: "shopify@3"
+	Attempts  int       `json:"attempts"`
+	At        time.Time `json:"at"` // when it was laid down
+	Key       []byte    `json:"key"`
+	Value     []byte    `json:"value"`
+	Headers   []Header  `json:"headers,omitempty"`
+}
+
+// Refusal is what a source says of a message, or of a part of one, that yields no change: ignored by design, or
+// dead with the reason. Other parts of the same message are not held up by it.
+type Refusal struct {
+	Part    string  // "Ntry[17]"; empty for the whole message
+	Outcome Outcome // Ignored or Dead
+	Err     *Error  // Reason is the code that is counted
+}
+
+// Refusals is the error of a source that refused some parts; the changes returned beside it hold for the rest.
+type Refusals []Refusal
+
+func (rs Refusals) Error() string {
+	if len(rs) == 0 {
+		return "nothing refused"
+	}
+	first := rs[0].Err.Error()
+	if rs[0].Part != "" {
+		first = rs[0].Part + ": " + first
+	}
+	if len(rs) == 1 {
+		return first
+	}
+	return first + " (and " + strconv.Itoa(len(rs)-1) + " more parts)"
+}
+
+// Ignore refuses a whole message by design. Reason is a short code ("test-mode") and text says why.
+func Ignore(reason, text string) error {
+	return Refusals{{Outcome: Ignored, Err: &Error{Class: Permanent, Reason: reason, Text: text}}}
+}
