@@ -22,3 +22,13 @@ type Mapped struct {
 	Refusals []event.Refusal // parts that yielded no change
 	Attempts int             // how often it was tried, for dead letters
 }
+
+// Absorbed is what a batch came to.
+type Absorbed struct {
+	Results    []event.Result // one a message, in the order of the batch
+	Created    int            // customers that are new
+	Merged     int            // customers that became an alias of another
+	Split      int            // customers that were split from another
+	Candidates int            // pairs that were scored
+	Largest    int            // records in the largest component touched
+}

@@ -4,6 +4,7 @@
 package event
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -70,4 +71,17 @@ type Position struct {
 type Advance struct {
 	Position       // Next, Epoch: where to move to
 	Expect   int64 // where the position must stand now
+}
+
+type contextKey struct{}
+
+// NewContext carries a message beside the frame that a stream library puts it in: a frame cannot tell null from empty.
+func NewContext(ctx context.Context, m *Message) context.Context {
+	return context.WithValue(ctx, contextKey{}, m)
+}
+
+// FromContext answers the message that NewContext put there, nil if none.
+func FromContext(ctx context.Context) *Message {
+	m, _ := ctx.Value(contextKey{}).(*Message)
+	return m
 }
