@@ -1,7 +1,5 @@
 package customer
 
-import "context"
-
 // Query finds customers by anything that names a person. Empty fields say nothing; at least one must be given. A customer is
 // found if one of its records holds each of the given values.
 type Query struct {
@@ -36,11 +34,4 @@ type Explanation struct {
 type SharedKey struct {
 	Type    string `json:"type"`
 	Generic bool   `json:"generic"` // over its cap: it proposes nothing
-}
-
-// Exporter walks over all customers; stores implement it.
-type Exporter interface {
-	// EachCustomer calls fn for every customer that is active, in any order, with its live records and their interactions, on one
-	// consistent state of the store.
-	EachCustomer(ctx context.Context, fn func(*Customer, []*Record, []*Interaction) error) error
 }

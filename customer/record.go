@@ -1,8 +1,12 @@
 package customer
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/onefold/onefold/event"
 )
 
 // Record is what one source says about one party: the fold of its changes (invariant 3). It is a last-writer-wins
@@ -63,7 +67,7 @@ func (r *Record) Live() bool {
 	said := false
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
-		if gone := later(s.Deleted, s.Erased); !gone.IsZero() && s.Head.Compare(gone) <= 0 {
+		if gone := s.gone(); !gone.IsZero() && s.Head.Compare(gone) <= 0 {
 			return false
 		}
 		said = said || !s.Head.IsZero()
@@ -71,11 +75,10 @@ func (r *Record) Live() bool {
 	return said
 }
 
-// Erased tells whether the record was erased and nothing was said since.
+// Erased tells whether the record was erased and nothing was accepted since.
 func (r *Record) Erased() bool {
 	for i := range r.Scopes {
-		s := &r.Scopes[i]
-		if !s.Erased.IsZero() && s.Head.Compare(s.Erased) <= 0 {
+		if s := &r.Scopes[i]; !s.Erased.IsZero() && s.Head.Compare(s.Erased) <= 0 {
 			return true
 		}
 	}
@@ -84,18 +87,24 @@ func (r *Record) Erased() bool {
 
 // Superseded tells whether the source has merged or re-keyed the record into another of its own.
 func (r *Record) Superseded() bool {
-	for _, c := range r.Cells() {
-		if c.Path.Name == FieldLink && c.Value.Parts["kind"] == LinkMergedInto {
-			return true
+	for i := range r.Scopes {
+		for _, c := range r.Scopes[i].Cells {
+			if c.Path.Name == FieldLink && c.State == Set && c.Value.Parts["kind"] == LinkMergedInto {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// Cells answers what stands: per path the visible cell that is Set, in the order of paths. Where several scopes
-// speak about one path, the latest by the source's clock stands.
+// Cells answers what stands: per path the cell that is Set, in the order of paths. Where several scopes
+// speak about one path, the latest by the source's clock stands. Not to be changed.
 func (r *Record) Cells() []Cell {
-	var out []Cell
+	n := 0
+	for i := range r.Scopes {
+		n += len(r.Scopes[i].Cells)
+	}
+	out := make([]Cell, 0, n)
 	for i := range r.Scopes {
 		for _, c := range r.Scopes[i].Cells {
 			if c.Standing() == Set {
@@ -106,24 +115,181 @@ func (r *Record) Cells() []Cell {
 	if len(r.Scopes) == 1 {
 		return out
 	}
-	slices.SortStableFunc(out, func(a, b Cell) int { return orCompare(a.Path.Compare(b.Path), newerCell(a, b)) })
+	slices.SortStableFunc(out, func(a, b Cell) int {
+		return cmp.Or(a.Path.Compare(b.Path), b.At.Compare(a.At), b.Version.Compare(a.Version))
+	})
 	return slices.CompactFunc(out, func(a, b Cell) bool { return a.Path == b.Path })
 }
 
-// newerCell puts the cell that stands first.
-func newerCell(a, b Cell) int {
-	return orCompare(b.At.Compare(a.At), b.Version.Compare(a.Version))
+// Clone answers a copy that can be folded into without the original noticing.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Scopes = slices.Clone(r.Scopes)
+	for i := range c.Scopes {
+		c.Scopes[i].Cells = slices.Clone(c.Scopes[i].Cells)
+	}
+	return &c
+}
+
+// Forgets tells whether an erasure makes the record deaf to a version: one that is not later than the erasure, or that
+// does not compare with it.
+func (r *Record) Forgets(v Version) bool {
+	for i := range r.Scopes {
+		s := &r.Scopes[i]
+		if !s.Erased.IsZero() && (s.Name != v.Source.scope() || v.Compare(s.Erased) <= 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// Fold takes one statement of a sealed change into the record (invariant 3). Any permutation of the same statements, with
+// duplicates, gives the same record. The reason is empty unless the outcome is Ignored.
+func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, string) {
+	if op == Erase {
+		return r.erase(c.Version), ""
+	}
+	if r.Forgets(c.Version) {
+		return event.Ignored, "erased"
+	}
+	s := r.scope(c.Version.Source.scope())
+	newest, known := later(s.Head, s.Deleted), c.Version == s.Head || c.Version == s.Deleted
+	won := false
+	if op == Delete {
+		s.Deleted = later(s.Deleted, c.Version)
+		s.purge()
+	} else {
+		s.Head = later(s.Head, c.Version)
+		for i := range statements {
+			w, k := s.state(&statements[i], c)
+			won, known = won || w, known || k
+		}
+		if op == Upsert && c.Version.Compare(s.Deleted) > 0 {
+			won = s.silence(statements, c.Version) || won
+		}
+	}
+	switch {
+	case won || c.Version.Compare(newest) > 0:
+		return event.Applied, ""
+	case known:
+		return event.Duplicate, ""
+	default:
+		return event.Stale, ""
+	}
+}
+
+// state writes one statement, and answers whether it is the newest about its path, and whether it was known.
+func (s *Scope) state(st *Statement, c *Change) (won, known bool) {
+	if st.Path.Name != FieldLink && c.Version.Compare(s.Deleted) <= 0 {
+		return false, false // under the tombstone
+	}
+	i, found := slices.BinarySearchFunc(s.Cells, st.Path, func(c Cell, p Path) int { return c.Path.Compare(p) })
+	if !found {
+		// Every whole statement so far was silent about this path.
+		s.Cells = slices.Insert(s.Cells, i, Cell{Path: st.Path, State: Unknown, Absent: s.Snapshot})
+	}
+	cell := &s.Cells[i]
+	if st.State == Unknown {
+		known = cell.Unknown == c.Version
+		cell.Unknown = later(cell.Unknown, c.Version)
+		return false, known
+	}
+	switch d := c.Version.Compare(cell.Version); {
+	case d > 0:
+		won = c.Version.Compare(cell.Absent) > 0
+		cell.State, cell.Value, cell.Verified = st.State, st.Value, st.Verified
+		cell.Version, cell.At, cell.Event = c.Version, c.At, c.Event
+	case d == 0:
+		known = true
+		if c.At.Before(cell.At) { // the same statement sent again: when it was first said
+			cell.At, cell.Event = c.At, c.Event
+		}
+	}
+	return won, known
+}
+
+// silence marks the paths that a whole statement omits as absent, and answers whether one that stood is so now.
+func (s *Scope) silence(statements []Statement, v Version) (won bool) {
+	for i := range s.Cells {
+		cell := &s.Cells[i]
+		if v.Compare(cell.Absent) <= 0 ||
+			slices.ContainsFunc(statements, func(st Statement) bool { return st.Path == cell.Path }) {
+			continue
+		}
+		won = won || (cell.Standing() == Set && v.Compare(cell.Version) > 0)
+		cell.Absent = v
+	}
+	s.Snapshot = later(s.Snapshot, v)
+	return won
+}
+
+// erase lays down an erasure. What is left is the id of the record and the version.
+func (r *Record) erase(v Version) event.Outcome {
+	s := r.scope(v.Source.scope())
+	d := v.Compare(s.Erased)
+	if d <= 0 {
+		return []event.Outcome{event.Stale, event.Duplicate}[1+d]
+	}
+	s.Erased = v
+	erased := 0
+	for i := range r.Scopes {
+		erased += b2i(!r.Scopes[i].Erased.IsZero())
+	}
+	for i := range r.Scopes {
+		s := &r.Scopes[i]
+		if others := erased - b2i(!s.Erased.IsZero()); others > 0 || s.Head.Compare(s.Erased) <= 0 && !s.Erased.IsZero() {
+			*s = Scope{Name: s.Name, Erased: s.Erased}
+			continue
+		}
+		s.purge()
+	}
+	r.Scopes = slices.DeleteFunc(r.Scopes, func(s Scope) bool { return s.Head.IsZero() && s.Erased.IsZero() })
+	if r.Erased() {
+		r.Key = ""
+	}
+	return event.Applied
+}
+
+// purge drops what a delete or an erasure covers, so that the scope is the same whatever came first.
+func (s *Scope) purge() {
+	over := func(v *Version, floor Version) {
+		if v.Compare(floor) <= 0 {
+			*v = Version{}
+		}
+	}
+	over(&s.Deleted, s.Erased)
+	over(&s.Snapshot, s.gone())
+	s.Cells = slices.DeleteFunc(s.Cells, func(c Cell) bool {
+		floor := s.gone()
+		if c.Path.Name == FieldLink {
+			floor = s.Erased
+		}
+		return c.Version.Compare(floor) <= 0 && c.Unknown.Compare(floor) <= 0
+	})
+	for i := range s.Cells {
+		c := &s.Cells[i]
+		if c.Path.Name != FieldLink && c.Version.Compare(s.gone()) <= 0 { // named again since, but without a value
+			*c = Cell{Path: c.Path, State: Unknown, Absent: c.Absent, Unknown: c.Unknown}
+		}
+		over(&c.Absent, s.gone())
+		over(&c.Unknown, s.gone())
+	}
+}
+
+// gone answers the newest delete or erasure of the scope.
+func (s *Scope) gone() Version { return later(s.Deleted, s.Erased) }
+
+// scope answers the scope of a name, a new one if need be.
+func (r *Record) scope(name string) *Scope {
+	i, found := slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
+	if !found {
+		r.Scopes = slices.Insert(r.Scopes, i, Scope{Name: name})
+	}
+	return &r.Scopes[i]
 }
 
 func later(a, b Version) Version {
 	if a.Compare(b) >= 0 {
-		return a
-	}
-	return b
-}
-
-func orCompare(a, b int) int {
-	if a != 0 {
 		return a
 	}
 	return b

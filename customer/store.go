@@ -21,6 +21,14 @@ type Store interface {
 	// Update runs fn in one transaction and commits it if fn returns nil. On ErrConflict it rolls back and calls fn again on
 	// fresh reads, a bounded number of times. A commit whose answer was lost is told by ErrAlready from Advance at the next try.
 	Update(ctx context.Context, fn func(Tx) error) error
+	Exporter
+}
+
+// Exporter walks over all customers.
+type Exporter interface {
+	// EachCustomer calls fn for every customer that is active, in any order, with its live records and their interactions, on one
+	// consistent state of the store.
+	EachCustomer(ctx context.Context, fn func(*Customer, []*Record, []*Interaction) error) error
 }
 
 // View reads in batches: one round trip a call, answers in the order of the input, whatever its size.
