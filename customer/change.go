@@ -213,6 +213,7 @@ func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.
 		if c.Version.Source.Kind == "" {
 			c.Version.Source = PositionVersion(m)
 		}
+		c.At = c.At.UTC()
 		c.Version.Mapping = mapping
 		if r := c.check(); r != nil {
 			refused = append(refused, *r)
@@ -286,7 +287,7 @@ func (c *Change) check() *event.Refusal {
 
 func (st *Statement) check() (path, text string) {
 	path = st.Path.Name
-	if !slices.ContainsFunc(Fields(), func(f Field) bool { return f.Name == path }) {
+	if !isField(path) {
 		return path, "the canonical model has no such field: use one of its names, or custom"
 	}
 	if len(st.Path.ID) > MaxKey || !clean(st.Path.ID) || strings.ContainsAny(st.Path.ID, "[]") {

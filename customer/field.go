@@ -3,6 +3,7 @@ package customer
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/cockroachdb/apd/v3"
 	"slices"
 	"strings"
 )
@@ -17,43 +18,48 @@ type Field struct {
 
 // Fields answers the canonical model's fields in their order. Anything else a source knows stands under
 // "custom[name]".
-func Fields() []Field {
-	return []Field{
-		{Name: "partyType"}, // person or organization
-		{Name: "givenName"},
-		{Name: "familyName"},
-		{Name: "additionalName"}, // middle names
-		{Name: "fullName"},       // where the source does not split it, order unknown
-		{Name: "alternateName"},
-		{Name: "honorificPrefix"},
-		{Name: "honorificSuffix"},
-		{Name: "birthDate"}, // ISO 8601, may be partial: 1980, 1980-02, --02-29
-		{Name: "birthPlace"},
-		{Name: "deathDate"},
-		{Name: "gender"},
-		{Name: "nationality", List: true},
-		{Name: "preferredLanguage"}, // BCP 47
-		{Name: "jobTitle"},
-		{Name: "worksFor"},
-		{Name: "legalName"}, // of an organisation
-		{Name: "legalForm"},
-		{Name: "foundingDate"},
-		{Name: FieldEmail, List: true},
-		{Name: FieldPhone, List: true}, // E.164 where the country is known
-		{Name: FieldAddress, List: true, Parts: []string{
-			"streetAddress", "streetName", "buildingNumber", "extendedAddress", "postOfficeBoxNumber", "addressLocality",
-			"dependentLocality", "addressRegion", "addressRegionCode", "postalCode", "addressCountry", "addressLines", "purpose", "primary",
-		}},
-		{Name: FieldIdentifier, List: true, Parts: []string{"type", "value", "issuer", "strength"}},
-		{Name: FieldConsent, List: true, Parts: []string{"channel", "purpose", "state", "optInLevel", "collectedAt", "evidence"}},
-		{Name: "loyaltyMembership", List: true, Parts: []string{"programName", "membershipNumber", "tier", "pointsBalance", "enrolledAt"}},
-		{Name: "tier"},
-		{Name: "status"}, // the party's own state in the source: enabled, disabled, invited
-		{Name: "note"},
-		{Name: "tag", List: true},
-		{Name: "custom", List: true},
-		{Name: FieldLink, List: true, Parts: []string{"record", "kind"}},
-	}
+func Fields() []Field { return slices.Clone(fields) }
+
+func isField(name string) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name })
+}
+
+// fields is a constant table.
+var fields = []Field{
+	{Name: "partyType"}, // person or organization
+	{Name: "givenName"},
+	{Name: "familyName"},
+	{Name: "additionalName"}, // middle names
+	{Name: "fullName"},       // where the source does not split it, order unknown
+	{Name: "alternateName"},
+	{Name: "honorificPrefix"},
+	{Name: "honorificSuffix"},
+	{Name: "birthDate"}, // ISO 8601, may be partial: 1980, 1980-02, --02-29
+	{Name: "birthPlace"},
+	{Name: "deathDate"},
+	{Name: "gender"},
+	{Name: "nationality", List: true},
+	{Name: "preferredLanguage"}, // BCP 47
+	{Name: "jobTitle"},
+	{Name: "worksFor"},
+	{Name: "legalName"}, // of an organisation
+	{Name: "legalForm"},
+	{Name: "foundingDate"},
+	{Name: FieldEmail, List: true},
+	{Name: FieldPhone, List: true}, // E.164 where the country is known
+	{Name: FieldAddress, List: true, Parts: []string{
+		"streetAddress", "streetName", "buildingNumber", "extendedAddress", "postOfficeBoxNumber", "addressLocality",
+		"dependentLocality", "addressRegion", "addressRegionCode", "postalCode", "addressCountry", "addressLines", "purpose", "primary",
+	}},
+	{Name: FieldIdentifier, List: true, Parts: []string{"type", "value", "issuer", "strength"}},
+	{Name: FieldConsent, List: true, Parts: []string{"channel", "purpose", "state", "optInLevel", "collectedAt", "evidence"}},
+	{Name: "loyaltyMembership", List: true, Parts: []string{"programName", "membershipNumber", "tier", "pointsBalance", "enrolledAt"}},
+	{Name: "tier"},
+	{Name: "status"}, // the party's own state in the source: enabled, disabled, invited
+	{Name: "note"},
+	{Name: "tag", List: true},
+	{Name: "custom", List: true},
+	{Name: FieldLink, List: true, Parts: []string{"record", "kind"}},
 }
 
 // IdentifierTypes are the kinds of identifier that a mapping may name.
@@ -166,3 +172,128 @@ func (s *State) UnmarshalText(b []byte) error {
 	*s = State(i)
 	return nil
 }
+
+// Amount is money: an exact decimal of the major unit and an ISO 4217 currency code (invariant 8).
+type Amount struct {
+	value    apd.Decimal
+	currency string
+}
+
+// Limits of an amount: more digits than any currency needs, and few enough to stay cheap.
+const (
+	maxAmountDigits   = 40
+	maxAmountExponent = 20
+)
+
+// NewAmount reads a decimal number ("12.50", "-3", "1e3") and a currency code in any case.
+func NewAmount(value, currency string) (Amount, error) {
+	code := strings.ToUpper(strings.TrimSpace(currency))
+	if _, ok := MinorUnits(code); !ok {
+		return Amount{}, fmt.Errorf("the currency is not an ISO 4217 code: three letters such as EUR are expected")
+	}
+	var a Amount
+	if len(value) > maxAmountDigits {
+		return Amount{}, fmt.Errorf("an amount of %d characters is over the limit of %d", len(value), maxAmountDigits)
+	}
+	if _, cond, err := a.value.SetString(value); err != nil || cond.Any() || a.value.Form != apd.Finite {
+		return Amount{}, fmt.Errorf("the amount is not a decimal number such as 12.50")
+	}
+	if a.value.Exponent > maxAmountExponent || a.value.Exponent < -maxAmountExponent {
+		return Amount{}, fmt.Errorf("the amount's exponent is over the limit of %d", maxAmountExponent)
+	}
+	a.currency = code
+	return a, nil
+}
+
+// MinorAmount reads a whole number of the currency's minor unit: 1250 EUR is 12.50, 1250 JPY is 1250.
+func MinorAmount(value, currency string) (Amount, error) {
+	if strings.ContainsAny(value, ".eE") {
+		return Amount{}, fmt.Errorf("an amount in minor units is a whole number")
+	}
+	a, err := NewAmount(value, currency)
+	if err != nil {
+		return Amount{}, err
+	}
+	units, _ := MinorUnits(a.currency)
+	a.value.Exponent -= int32(units)
+	return a, nil
+}
+
+// Currency answers the ISO 4217 code.
+func (a Amount) Currency() string { return a.currency }
+
+// Decimal writes the amount in plain digits: "12.50", "-0.5".
+func (a Amount) Decimal() string { return a.value.Text('f') }
+
+// IsZero tells the amount that was never set; an amount of nothing in some currency is not zero in this sense.
+func (a Amount) IsZero() bool { return a.currency == "" }
+
+// Neg answers the amount with the opposite sign; of nothing there is no opposite.
+func (a Amount) Neg() Amount {
+	var n apd.Decimal
+	n.Neg(&a.value)
+	if n.IsZero() {
+		n.Negative = false
+	}
+	return Amount{value: n, currency: a.currency}
+}
+
+// Cmp compares two amounts of one currency by value: 1.0 and 1.00 are equal.
+func (a Amount) Cmp(b Amount) int { return a.value.Cmp(&b.value) }
+
+func (a Amount) String() string { return a.Decimal() + " " + a.currency }
+
+type amountJSON struct {
+	Value    string `json:"value"`
+	Currency string `json:"currency"`
+}
+
+// MarshalJSON writes {"value":"12.50","currency":"EUR"}: the value is a string, so that no reader makes a float of it.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	return json.Marshal(amountJSON{Value: a.Decimal(), Currency: a.currency})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	var j amountJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	read, err := NewAmount(j.Value, j.Currency)
+	if err != nil {
+		return err
+	}
+	*a = read
+	return nil
+}
+
+// MinorUnits answers how many decimals a currency's minor unit has (ISO 4217:2015, list one), and whether there is such
+// a currency. Precious metals, funds and testing codes are not money that a customer pays with, and are not in it.
+func MinorUnits(currency string) (int, bool) {
+	if len(currency) != 3 {
+		return 0, false
+	}
+	switch {
+	case strings.Contains(currencies0, currency):
+		return 0, true
+	case strings.Contains(currencies3, currency):
+		return 3, true
+	case strings.Contains(currencies4, currency):
+		return 4, true
+	case strings.Contains(currencies2, currency):
+		return 2, true
+	}
+	return 0, false
+}
+
+// Codes separated by blanks; a code has three letters, so a match never spans two.
+const (
+	currencies0 = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+	currencies3 = "BHD IQD JOD KWD LYD OMR TND"
+	currencies4 = "CLF UYW"
+	currencies2 = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY " +
+		"COP CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR " +
+		"IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN " +
+		"NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL " +
+		"THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+)

@@ -2,8 +2,14 @@ package customer
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/onefold/onefold/event"
 )
 
 // Matcher says which records are the same party. It is pure: the same records give the same answer in every
@@ -154,3 +160,222 @@ const (
 	Same    DecisionKind = "same"
 	NotSame DecisionKind = "not-same"
 )
+
+// Explanation tells why two records are, or are not, the same party.
+type Explanation struct {
+	A         Member      `json:"a"`
+	B         Member      `json:"b"`
+	CustomerA CustomerID  `json:"customerA"`
+	CustomerB CustomerID  `json:"customerB"`
+	Same      bool        `json:"same"`    // are they one customer now
+	Verdict   string      `json:"verdict"` // a sentence
+	Steps     []Step      `json:"steps"`   // their weights add up to Weight, exactly
+	Weight    Weight      `json:"weight"`
+	Threshold Weight      `json:"threshold"`
+	Rule      Rule        `json:"rule,omitempty"`
+	Decision  *Decision   `json:"decision,omitempty"`
+	Keys      []SharedKey `json:"keys"`           // what brought them together
+	Path      []Member    `json:"path,omitempty"` // one customer, but not directly: the records that lie between
+}
+
+// SharedKey is a key that two records share.
+type SharedKey struct {
+	Type    string `json:"type"`
+	Generic bool   `json:"generic"` // over its cap: it proposes nothing
+}
+
+// Why explains two parties to each other. Each is named by a customer's id, a record's id, or source/key; of a customer the
+// record that speaks loudest for the other side is taken.
+func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
+	var out *Explanation
+	err := r.store.View(ctx, func(v View) error {
+		as, err := r.named(ctx, v, a)
+		if err != nil {
+			return err
+		}
+		bs, err := r.named(ctx, v, b)
+		if err != nil {
+			return err
+		}
+		w := newWork(r, v, time.Time{})
+		if err := w.load(ctx, slices.Concat(as, bs)); err != nil {
+			return err
+		}
+		best, found := w.loudest(as, bs)
+		if !found {
+			return event.Errorf(event.Permanent, "validation", "b", "two different live records are needed, and there is one: name two customers or two records")
+		}
+		out, err = w.explain(ctx, best)
+		return err
+	})
+	return out, err
+}
+
+// named answers the live records that a name stands for.
+func (r *Registry) named(ctx context.Context, v View, name string) ([]RecordID, error) {
+	var cus CustomerID
+	var rec RecordID
+	switch {
+	case cus.UnmarshalText([]byte(name)) == nil:
+		c, err := follow(ctx, v, cus)
+		if err != nil {
+			return nil, err
+		}
+		var ids []RecordID
+		for _, m := range c.Members {
+			ids = append(ids, m.Record)
+		}
+		return ids, nil
+	case rec.UnmarshalText([]byte(name)) != nil:
+		source, key, ok := strings.Cut(name, "/")
+		if !ok {
+			return nil, event.Errorf(event.Permanent, "validation", "", "name a customer (cus_...), a record (rec_...), or source/key")
+		}
+		rec = r.ids.Record(source, key)
+	}
+	found, err := v.Records(ctx, []RecordID{rec})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil || !found[0].Live() {
+		return nil, fmt.Errorf("a record of that name: %w", ErrNotFound)
+	}
+	return []RecordID{rec}, nil
+}
+
+// loudest answers the pair across two sides that comes closest to joining.
+func (w *work) loudest(as, bs []RecordID) (best Edge, found bool) {
+	for _, a := range as {
+		for _, b := range bs {
+			fa, fb := w.feature(a), w.feature(b)
+			if a == b || fa == nil || fb == nil {
+				continue
+			}
+			e, _ := w.r.matcher.Score(fa, fb)
+			if !found || e.Rule == MustLink && best.Rule != MustLink ||
+				(e.Rule == MustLink) == (best.Rule == MustLink) && e.Weight-e.Threshold > best.Weight-best.Threshold {
+				best, found = e, true
+			}
+		}
+	}
+	return best, found
+}
+
+func (w *work) explain(ctx context.Context, e Edge) (*Explanation, error) {
+	comps, err := w.tx.Components(ctx, []RecordID{e.A, e.B})
+	if err != nil {
+		return nil, err
+	}
+	fa, fb := w.feature(e.A), w.feature(e.B)
+	out := &Explanation{
+		A: w.member(e.A), B: w.member(e.B), Weight: e.Weight, Threshold: e.Threshold, Rule: e.Rule,
+		Steps: w.r.matcher.Explain(fa, fb),
+	}
+	for _, c := range comps {
+		for _, m := range c.Members {
+			if m.Record == e.A {
+				out.CustomerA = m.Customer
+			}
+			if m.Record == e.B {
+				out.CustomerB = m.Customer
+			}
+		}
+		for _, d := range c.Decisions {
+			if d.Pair == e.Pair && !d.Undone && (out.Decision == nil || d.Kind == NotSame) {
+				out.Decision = &d
+			}
+		}
+	}
+	out.Same = out.CustomerA == out.CustomerB
+	if out.Same {
+		if err := w.way(ctx, out, comps, e); err != nil {
+			return nil, err
+		}
+	}
+	if out.Keys, err = w.sharedKeys(ctx, fa, fb); err != nil {
+		return nil, err
+	}
+	out.Verdict = out.sentence()
+	return out, nil
+}
+
+func (w *work) member(id RecordID) Member {
+	rec := w.record(id)
+	return Member{Record: id, Source: rec.Source, Key: rec.Key}
+}
+
+// way finds the shortest chain of joining edges within the customer, if the two are not joined directly.
+func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, e Edge) error {
+	next := map[RecordID][]RecordID{}
+	inside := map[RecordID]bool{}
+	for _, c := range comps {
+		for _, m := range c.Members {
+			inside[m.Record] = m.Customer == x.CustomerA
+		}
+		for _, o := range c.Edges {
+			if inside[o.A] && inside[o.B] && (o.Weight >= o.Threshold || o.Rule == MustLink) {
+				next[o.A], next[o.B] = append(next[o.A], o.B), append(next[o.B], o.A)
+			}
+		}
+	}
+	from := map[RecordID]RecordID{e.A: e.A}
+	for queue := []RecordID{e.A}; len(queue) > 0; queue = queue[1:] {
+		for _, n := range next[queue[0]] {
+			if _, seen := from[n]; !seen {
+				from[n] = queue[0]
+				queue = append(queue, n)
+			}
+		}
+	}
+	var between []RecordID
+	if _, reached := from[e.B]; reached {
+		for id := from[e.B]; id != e.A; id = from[id] {
+			between = append(between, id)
+		}
+	}
+	slices.Reverse(between)
+	if err := w.load(ctx, between); err != nil {
+		return err
+	}
+	for _, id := range between {
+		x.Path = append(x.Path, w.member(id))
+	}
+	return nil
+}
+
+func (w *work) sharedKeys(ctx context.Context, a, b *Features) ([]SharedKey, error) {
+	kb := w.r.matcher.Keys(b)
+	keys := slices.DeleteFunc(slices.Clone(w.r.matcher.Keys(a)), func(k Key) bool { return !slices.Contains(kb, k) })
+	holders, err := w.tx.Holders(ctx, keys, maxHolders+1)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]SharedKey, len(keys))
+	for i, k := range keys {
+		out[i] = SharedKey{Type: k.Type, Generic: w.genericOld(k, holders[i])}
+	}
+	return out, nil
+}
+
+// sentence says the verdict in words, without personal data.
+func (x *Explanation) sentence() string {
+	relation := fmt.Sprintf("%.1f bits of evidence, %.1f needed", x.Weight.Float(), x.Threshold.Float())
+	switch {
+	case x.Decision != nil && x.Decision.Kind == NotSame:
+		return "kept apart by a decision of " + x.Decision.Author
+	case x.Decision != nil && x.Same:
+		return "joined by a decision of " + x.Decision.Author
+	case x.Rule == CannotLink:
+		return "kept apart: they hold different verified identifiers of a kind of which a party has one"
+	case x.Rule == MustLink && x.Same:
+		return "joined: they share a strong identifier, or their source joined them"
+	case x.Same && len(x.Path) > 0:
+		return fmt.Sprintf("one customer by way of %d other records; between these two alone %s", len(x.Path), relation)
+	case x.Same:
+		return "joined: " + relation
+	case x.Weight >= x.Threshold:
+		return "not joined, although there is " + relation + ": other records of the two customers speak against it"
+	default:
+		return "not joined: " + relation
+	}
+}

@@ -201,8 +201,8 @@ func (s *Scope) state(st *Statement, c *Change) (won, known bool) {
 		cell.Version, cell.At, cell.Event = c.Version, c.At, c.Event
 	case d == 0:
 		known = true
-		if c.At.Before(cell.At) { // the same statement sent again: when it was first said
-			cell.At, cell.Event = c.At, c.Event
+		if c.At.Before(cell.At) { // the same statement sent again: it counts from when it was first said
+			cell.At, cell.Event, won = c.At, c.Event, true
 		}
 	}
 	return won, known
@@ -237,7 +237,7 @@ func (r *Record) erase(v Version) event.Outcome {
 	}
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
-		if others := erased - b2i(!s.Erased.IsZero()); others > 0 || s.Head.Compare(s.Erased) <= 0 && !s.Erased.IsZero() {
+		if others := erased - b2i(!s.Erased.IsZero()); others > 0 {
 			*s = Scope{Name: s.Name, Erased: s.Erased}
 			continue
 		}
@@ -257,6 +257,7 @@ func (s *Scope) purge() {
 			*v = Version{}
 		}
 	}
+	over(&s.Head, s.Erased)
 	over(&s.Deleted, s.Erased)
 	over(&s.Snapshot, s.gone())
 	s.Cells = slices.DeleteFunc(s.Cells, func(c Cell) bool {

@@ -1,0 +1,333 @@
+package customer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onefold/onefold/event"
+)
+
+// Absorb takes a batch into the master record in one transaction (invariants 1, 2, 5) and says what each message came to.
+// It is synchronous and reads no clock. ErrFenced and ErrAlready tell that the positions were refused and nothing has changed.
+func (r *Registry) Absorb(ctx context.Context, b Batch) (*Absorbed, error) {
+	var out *Absorbed
+	err := r.store.Update(ctx, func(tx Tx) error {
+		if err := tx.Advance(ctx, b.Advances); err != nil {
+			return err
+		}
+		w := newWork(r, tx, b.Now)
+		if err := w.absorb(ctx, b.Messages); err != nil {
+			return err
+		}
+		out = &w.out
+		return tx.Apply(ctx, &w.delta)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("absorb: %w", err)
+	}
+	return out, nil
+}
+
+// work is one transaction's computing: what was read, what becomes of it.
+type work struct {
+	r   *Registry
+	tx  View
+	now time.Time
+
+	before  map[RecordID]*Record // as stored; nil where unknown
+	after   map[RecordID]*Record // folded into in this transaction
+	changed map[RecordID]bool    // and really changed
+	touched []RecordID           // those that changed, in the order in which they did
+	erased  []RecordID           // to be freed of their interactions
+
+	interactions map[InteractionID]*Interaction // newest known of those named
+	isFresh      map[InteractionID]bool         // to be written
+	fresh        []InteractionID
+
+	features  map[RecordID]*Features // of records as they are after this transaction
+	decisions []Decision             // new ones
+
+	delta Delta
+	out   Absorbed
+}
+
+func newWork(r *Registry, tx View, now time.Time) *work {
+	return &work{
+		r: r, tx: tx, now: now,
+		before: map[RecordID]*Record{}, after: map[RecordID]*Record{}, changed: map[RecordID]bool{},
+		interactions: map[InteractionID]*Interaction{}, isFresh: map[InteractionID]bool{},
+		features: map[RecordID]*Features{},
+	}
+}
+
+// step is one statement about one record.
+type step struct {
+	record     RecordID
+	key        string
+	op         Op
+	statements []Statement
+	silent     bool // says nothing but that the record is there: has no outcome of its own
+}
+
+func (w *work) absorb(ctx context.Context, messages []Mapped) error {
+	steps := map[*Change][]step{}
+	var records []RecordID
+	var interactions []InteractionID
+	for i := range messages {
+		for j := range messages[i].Changes {
+			c := &messages[i].Changes[j]
+			steps[c] = w.r.steps(c)
+			for _, s := range steps[c] {
+				records = append(records, s.record)
+			}
+			for k := range c.Interactions {
+				interactions = append(interactions, w.r.ids.Interaction(c.Source, c.Interactions[k].Key))
+			}
+		}
+	}
+	if err := w.load(ctx, records); err != nil {
+		return err
+	}
+	if err := w.loadInteractions(ctx, interactions); err != nil {
+		return err
+	}
+	for i := range messages {
+		w.out.Results = append(w.out.Results, w.message(&messages[i], steps))
+	}
+	return w.finish(ctx)
+}
+
+// finish turns folded records into customers.
+func (w *work) finish(ctx context.Context) error {
+	if err := w.dropErased(ctx); err != nil {
+		return err
+	}
+	for _, id := range w.touched {
+		w.after[id].Revision++
+		w.delta.Records = append(w.delta.Records, w.after[id])
+	}
+	for _, id := range w.fresh {
+		if in := w.interactions[id]; in != nil {
+			w.delta.Interactions = append(w.delta.Interactions, in)
+		}
+	}
+	return w.resolve(ctx)
+}
+
+// steps spells out what a change says about which records: a merge speaks about all that it names, an interaction about all that
+// take part in it.
+func (r *Registry) steps(c *Change) []step {
+	own := r.ids.Record(c.Source, c.Key)
+	out := []step{{record: own, key: c.Key, op: c.Op, statements: c.Party}}
+	switch c.Op {
+	case Merge, Unmerge, Rekey:
+		out[0].op = Patch
+		if c.Op == Rekey && len(c.Party) > 0 {
+			out[0].op = Upsert
+		}
+		state := Set
+		if c.Op == Unmerge {
+			state = Cleared
+		}
+		out[0].statements = slices.Clone(c.Party)
+		for _, key := range c.Others {
+			other := r.ids.Record(c.Source, key)
+			out[0].statements = append(out[0].statements, link(other, LinkMergedFrom, state))
+			out = append(out, step{record: other, key: key, op: Patch, statements: []Statement{link(own, LinkMergedInto, state)}})
+		}
+	case Consent:
+		out[0].op = Patch
+	}
+	out[0].silent = out[0].op == Patch && len(out[0].statements) == 0
+	for i := range c.Interactions {
+		for _, p := range c.Interactions[i].Parties {
+			if p.Key != c.Key {
+				out = append(out, step{record: r.ids.Record(c.Source, p.Key), key: p.Key, op: Patch, silent: true})
+			}
+		}
+	}
+	return out
+}
+
+func link(to RecordID, kind string, state State) Statement {
+	return Statement{
+		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
+		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
+	}
+}
+
+// load reads records that were not read yet.
+func (w *work) load(ctx context.Context, ids []RecordID) error {
+	ids = slices.DeleteFunc(distinct(slices.Clone(ids)), func(id RecordID) bool {
+		_, known := w.before[id]
+		return known
+	})
+	if len(ids) == 0 {
+		return nil
+	}
+	records, err := w.tx.Records(ctx, ids)
+	for i, rec := range records {
+		w.before[ids[i]] = rec
+	}
+	return err
+}
+
+// record answers a record as it is after this transaction, nil where there is none. It must have been loaded.
+func (w *work) record(id RecordID) *Record {
+	if rec := w.after[id]; rec != nil {
+		return rec
+	}
+	return w.before[id]
+}
+
+// fold folds a statement into a record, a new one if need be.
+func (w *work) fold(id RecordID, op Op, c *Change, statements []Statement) (event.Outcome, string) {
+	rec := w.after[id]
+	if rec == nil {
+		if old := w.before[id]; old != nil {
+			rec = old.Clone()
+		} else {
+			rec = &Record{ID: id, Source: c.Source, Born: w.now}
+		}
+		w.after[id] = rec
+	}
+	outcome, reason := rec.Fold(op, c, statements)
+	if outcome != event.Ignored && outcome != event.Duplicate && !w.changed[id] { // those two change nothing
+		w.changed[id] = true
+		w.touched = append(w.touched, id)
+	}
+	if op == Erase && outcome == event.Applied {
+		w.erased = append(w.erased, id)
+	}
+	return outcome, reason
+}
+
+func (w *work) loadInteractions(ctx context.Context, ids []InteractionID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := w.tx.Interactions(ctx, ids)
+	for i, in := range found {
+		w.interactions[ids[i]] = in
+	}
+	return err
+}
+
+// message folds one message and answers its result. Each part ends in exactly one outcome (invariant 7).
+func (w *work) message(m *Mapped, steps map[*Change][]step) event.Result {
+	var parts []event.Part
+	for i := range m.Changes {
+		c := &m.Changes[i]
+		parts = append(parts, w.change(c, steps[c]))
+	}
+	for i := range m.Refusals {
+		r := &m.Refusals[i]
+		parts = append(parts, event.Part{Path: r.Part, Outcome: r.Outcome, Reason: r.Err.Reason})
+		if r.Outcome == event.Dead {
+			w.delta.Dead = append(w.delta.Dead, m.dead(r, w.now))
+		}
+	}
+	return event.Result{Outcome: event.Worst(parts), Parts: parts}
+}
+
+// change folds one change: its records and its interactions. Its outcome is the worst of theirs.
+func (w *work) change(c *Change, steps []step) event.Part {
+	var parts []event.Part
+	for _, s := range steps {
+		outcome, reason := w.fold(s.record, s.op, c, s.statements)
+		if rec := w.after[s.record]; !rec.Erased() {
+			rec.Key = s.key
+		}
+		if !s.silent {
+			parts = append(parts, event.Part{Path: c.Part, Outcome: outcome, Reason: reason})
+		}
+	}
+	for i := range c.Interactions {
+		parts = append(parts, w.interaction(c, &c.Interactions[i]))
+	}
+	if len(parts) == 0 { // a bare reference: the record is known now
+		return event.Part{Path: c.Part, Outcome: event.Applied}
+	}
+	worst := event.Worst(parts)
+	return parts[slices.IndexFunc(parts, func(p event.Part) bool { return p.Outcome == worst })]
+}
+
+// interaction keeps the newest version of an interaction, unless a party of it was erased.
+func (w *work) interaction(c *Change, in *Interaction) event.Part {
+	id := w.r.ids.Interaction(c.Source, in.Key)
+	fresh := *in
+	fresh.ID = id
+	fresh.Parties = slices.Clone(in.Parties)
+	if len(fresh.Parties) == 0 {
+		fresh.Parties = []Party{{Role: "customer", Key: c.Key}}
+	}
+	for i := range fresh.Parties {
+		p := &fresh.Parties[i]
+		p.Record = w.r.ids.Record(c.Source, p.Key)
+		if rec := w.record(p.Record); rec != nil && rec.Forgets(in.Version) {
+			return event.Part{Path: c.Part, Outcome: event.Ignored, Reason: "erased"}
+		}
+	}
+	part := event.Part{Path: c.Part, Outcome: event.Applied}
+	if known := w.interactions[id]; known != nil {
+		switch d := in.Version.Compare(known.Version); {
+		case d == 0:
+			part.Outcome = event.Duplicate
+		case d < 0:
+			part.Outcome = event.Stale
+		}
+	}
+	if part.Outcome == event.Applied {
+		if !w.isFresh[id] {
+			w.isFresh[id] = true
+			w.fresh = append(w.fresh, id)
+		}
+		w.interactions[id] = &fresh
+	}
+	return part
+}
+
+// dropErased frees erased records of the interactions that the erasure covers.
+func (w *work) dropErased(ctx context.Context) error {
+	for _, id := range w.erased {
+		rec := w.after[id]
+		stored, err := w.tx.Timeline(ctx, []RecordID{id}, maxErased)
+		if err != nil {
+			return err
+		}
+		for _, in := range stored {
+			if now, touched := w.interactions[in.ID]; touched {
+				in = now
+			}
+			if in != nil && rec.Forgets(in.Version) {
+				w.delta.DropInteractions = append(w.delta.DropInteractions, in.ID)
+				w.interactions[in.ID] = nil
+			}
+		}
+		for _, fresh := range w.fresh {
+			in := w.interactions[fresh]
+			if in != nil && rec.Forgets(in.Version) && slices.ContainsFunc(in.Parties, func(p Party) bool { return p.Record == id }) {
+				w.delta.DropInteractions = append(w.delta.DropInteractions, in.ID)
+				w.interactions[fresh] = nil
+			}
+		}
+	}
+	return nil
+}
+
+// dead answers the dead letter of a refused part.
+func (m *Mapped) dead(r *event.Refusal, now time.Time) event.DeadLetter {
+	msg := m.Message
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q|%q|%s|%d|%d|%q", msg.Source, msg.Topic, msg.TopicID, msg.Partition, msg.Offset, r.Part))
+	return event.DeadLetter{
+		ID:     "dead_" + hex.EncodeToString(sum[:12]),
+		Source: msg.Source, Topic: msg.Topic, TopicID: msg.TopicID, Partition: msg.Partition, Offset: msg.Offset,
+		Part: r.Part, Time: msg.Time, Class: r.Err.Class, Reason: r.Err.Reason, Path: r.Err.Path, Message: r.Err.Error(),
+		Mapping: m.Adapter, Attempts: max(1, m.Attempts), At: now,
+		Key: msg.Key, Value: msg.Value, Headers: msg.Headers,
+	}
+}

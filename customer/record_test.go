@@ -1,0 +1,179 @@
+package customer_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+	"pgregory.net/rapid"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// said is one statement to fold.
+type said struct {
+	op         customer.Op
+	change     customer.Change
+	statements []customer.Statement
+}
+
+// statements draws what a change says about a few paths, so that changes collide.
+func statements(t *rapid.T) []customer.Statement {
+	paths := []customer.Path{{Name: "givenName"}, {Name: "email"}, {Name: "address", ID: "1"}, {Name: "address", ID: "2"}}
+	var out []customer.Statement
+	for _, p := range paths {
+		if !rapid.Bool().Draw(t, "named") {
+			continue
+		}
+		st := customer.Statement{Path: p, State: customer.State(rapid.IntRange(1, 4).Draw(t, "state"))}
+		if st.State == customer.Set {
+			st.Value = customer.Text(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "value"))
+		}
+		out = append(out, st)
+	}
+	if rapid.IntRange(0, 9).Draw(t, "link") == 0 {
+		out = append(out, customer.Statement{
+			Path: customer.Path{Name: customer.FieldLink, ID: "x"}, State: customer.Set,
+			Value: customer.Value{Parts: map[string]string{"kind": customer.LinkMergedInto, "record": "x"}},
+		})
+	}
+	return out
+}
+
+func sayings(scopes []string) *rapid.Generator[[]said] {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) said {
+		op := rapid.SampledFrom([]customer.Op{customer.Upsert, customer.Upsert, customer.Patch, customer.Patch, customer.Delete, customer.Erase}).Draw(t, "op")
+		v, _ := customer.SequenceVersion(fmt.Sprint(rapid.IntRange(1, 6).Draw(t, "version")), rapid.SampledFrom(scopes).Draw(t, "scope"))
+		s := said{op: op, statements: statements(t)}
+		if op == customer.Delete || op == customer.Erase {
+			s.statements = nil
+		}
+		s.change = customer.Change{Op: op, Key: "k", Party: s.statements, Version: customer.Version{Source: v}}
+		sealed, refused := customer.Seal([]customer.Change{s.change}, &event.Message{Source: "s", Time: start}, 1)
+		if len(refused) > 0 {
+			t.Fatalf("refused: %v", event.Refusals(refused))
+		}
+		s.change = sealed[0]
+		return s
+	}), 0, 9)
+}
+
+func fold(all []said) *customer.Record {
+	r := &customer.Record{}
+	for _, s := range all {
+		r.Fold(s.op, &s.change, s.statements)
+	}
+	return r
+}
+
+// Any permutation of the same statements, with duplicates, folds to the same record (invariant 3).
+func TestFoldForgetsArrival(t *testing.T) {
+	for _, scopes := range [][]string{{"one"}, {"one", "two"}} {
+		t.Run(fmt.Sprint(len(scopes), " scopes"), rapid.MakeCheck(func(t *rapid.T) {
+			all := sayings(scopes).Draw(t, "changes")
+			want := fold(all)
+			rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+			shuffled := append(all[:len(all):len(all)], all[:len(all)/2]...)
+			rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+			if diff := cmp.Diff(want, fold(shuffled), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("another order folds to another record:\n%s", diff)
+			}
+		}))
+	}
+}
+
+// A statement folded twice in a row is a duplicate, or was refused both times, and changes nothing.
+func TestFoldTwiceIsOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := fold(sayings([]string{"one", "two"}).Draw(t, "changes"))
+		s := sayings([]string{"one"}).Filter(func(s []said) bool { return len(s) > 0 }).Draw(t, "change")[0]
+		r.Fold(s.op, &s.change, s.statements)
+		before := r.Clone()
+		if o, _ := r.Fold(s.op, &s.change, s.statements); o == event.Applied || o == event.Dead {
+			t.Fatalf("the second time came to %s", o)
+		}
+		if diff := cmp.Diff(before, r); diff != "" {
+			t.Fatalf("the second time changed the record:\n%s", diff)
+		}
+	})
+}
+
+func TestFoldOutcomes(t *testing.T) {
+	version := func(n string) customer.Version {
+		v, err := customer.SequenceVersion(n, "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return customer.Version{Source: v}
+	}
+	name := func(s string) []customer.Statement {
+		return []customer.Statement{{Path: customer.Path{Name: "givenName"}, State: customer.Set, Value: customer.Text(s)}}
+	}
+	type step struct {
+		op      customer.Op
+		version string
+		says    []customer.Statement
+		want    event.Outcome
+		reason  string
+		live    bool
+		name    string
+	}
+	for title, steps := range map[string][]step{
+		"newer wins, older is stale, the same is a duplicate": {
+			{customer.Upsert, "2", name("b"), event.Applied, "", true, "b"},
+			{customer.Upsert, "1", name("a"), event.Stale, "", true, "b"},
+			{customer.Upsert, "2", name("b"), event.Duplicate, "", true, "b"},
+			{customer.Upsert, "10", name("c"), event.Applied, "", true, "c"},
+		},
+		"a whole statement makes absent what it omits, a patch does not": {
+			{customer.Upsert, "1", name("a"), event.Applied, "", true, "a"},
+			{customer.Patch, "2", nil, event.Applied, "", true, "a"},
+			{customer.Upsert, "3", nil, event.Applied, "", true, ""},
+		},
+		"a late patch under a whole statement says nothing": {
+			{customer.Upsert, "3", nil, event.Applied, "", true, ""},
+			{customer.Patch, "2", name("a"), event.Stale, "", true, ""},
+		},
+		"unknown lets stand what was known": {
+			{customer.Upsert, "1", name("a"), event.Applied, "", true, "a"},
+			{customer.Upsert, "2", []customer.Statement{{Path: customer.Path{Name: "givenName"}, State: customer.Unknown}}, event.Applied, "", true, "a"},
+		},
+		"cleared is said": {
+			{customer.Upsert, "1", name("a"), event.Applied, "", true, "a"},
+			{customer.Patch, "2", []customer.Statement{{Path: customer.Path{Name: "givenName"}, State: customer.Cleared}}, event.Applied, "", true, ""},
+		},
+		"delete, then add again": {
+			{customer.Upsert, "1", name("a"), event.Applied, "", true, "a"},
+			{customer.Delete, "2", nil, event.Applied, "", false, ""},
+			{customer.Delete, "2", nil, event.Duplicate, "", false, ""},
+			{customer.Upsert, "1", name("a"), event.Duplicate, "", false, ""},
+			{customer.Upsert, "3", name("c"), event.Applied, "", true, "c"},
+			{customer.Delete, "2", nil, event.Duplicate, "", true, "c"},
+		},
+		"erase is deaf to what is not later": {
+			{customer.Upsert, "1", name("a"), event.Applied, "", true, "a"},
+			{customer.Erase, "5", nil, event.Applied, "", false, ""},
+			{customer.Upsert, "5", name("a"), event.Ignored, "erased", false, ""},
+			{customer.Upsert, "6", name("z"), event.Applied, "", true, "z"},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			r := &customer.Record{}
+			for i, s := range steps {
+				got, reason := r.Fold(s.op, &customer.Change{Version: version(s.version)}, s.says)
+				shown := ""
+				for _, c := range r.Cells() {
+					shown = c.Value.Text
+				}
+				if got != s.want || reason != s.reason || r.Live() != s.live || shown != s.name {
+					t.Errorf("step %d: %s %q live=%v name=%q, want %s %q live=%v name=%q", i, got, reason, r.Live(), shown, s.want, s.reason, s.live, s.name)
+				}
+			}
+		})
+	}
+}

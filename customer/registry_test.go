@@ -1,0 +1,369 @@
+package customer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match"
+	"github.com/onefold/onefold/customer/merge"
+	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/store/memory"
+	"pgregory.net/rapid"
+)
+
+// house is a registry over a fresh store, and a clock.
+type house struct {
+	*customer.Registry
+	store *memory.Store
+	ids   customer.IDs
+	now   time.Time
+	next  int64
+}
+
+func open(t require) *house {
+	t.Helper()
+	ids, err := customer.NewIDs([]byte("an installation key of the tests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := memory.New()
+	return &house{Registry: customer.NewRegistry(s, match.New(), merge.New(merge.Policy{}), ids), store: s, ids: ids, now: start}
+}
+
+type require interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// absorb takes changes in as one batch, one message each.
+func (h *house) absorb(t require, changes ...customer.Change) []event.Result {
+	t.Helper()
+	b := customer.Batch{Now: h.now}
+	h.now = h.now.Add(time.Second)
+	for _, c := range changes {
+		h.next++
+		m := &event.Message{Source: c.Source, Topic: c.Source, Offset: h.next, Time: start}
+		sealed, refused := customer.Seal([]customer.Change{c}, m, 1)
+		b.Messages = append(b.Messages, customer.Mapped{Message: m, Changes: sealed, Refusals: refused, Adapter: "test@1"})
+	}
+	out, err := h.Absorb(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Results
+}
+
+func (h *house) canonical(t require) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := h.Export(context.Background(), &b, true); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// of answers the customer of a source's party, nil if it has none.
+func (h *house) of(t require, source, key string) *customer.Customer {
+	t.Helper()
+	found, err := h.Find(context.Background(), customer.Query{Source: source, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return found[0]
+}
+
+func sequence(n int, scope string) customer.Version {
+	v, err := customer.SequenceVersion(fmt.Sprint(n), scope)
+	if err != nil {
+		panic(err)
+	}
+	return customer.Version{Source: v}
+}
+
+func set(name, value string) customer.Statement {
+	return customer.Statement{Path: customer.Path{Name: name}, State: customer.Set, Value: customer.Text(value)}
+}
+
+func identifier(kind, value string, strength customer.Strength) customer.Statement {
+	return customer.Statement{
+		Path: customer.Path{Name: customer.FieldIdentifier, ID: kind}, State: customer.Set,
+		Value: customer.Value{Parts: map[string]string{"type": kind, "value": value, "issuer": "issuer", "strength": string(strength)}},
+	}
+}
+
+// person makes the statements of a party with everything that joins.
+func person(given, family, birth, email, phone string) []customer.Statement {
+	var out []customer.Statement
+	for _, f := range [][2]string{{"birthDate", birth}, {"email", email}, {"familyName", family}, {"givenName", given}, {"phone", phone}} {
+		if f[1] != "" {
+			out = append(out, set(f[0], f[1]))
+		}
+	}
+	return out
+}
+
+// town draws changes about a few people who resemble each other, by a few sources.
+func town(t *rapid.T) []customer.Change {
+	people := [][]customer.Statement{
+		person("Ana", "Ruiz", "1980-02-03", "ana.ruiz@mail.test", "+34600111222"),
+		person("Anna", "Ruiz", "1980-02-03", "ana.ruiz@mail.test", ""),
+		person("Ana", "Ruiz", "1980-02-03", "", "+34600111222"),
+		person("Luis", "Ruiz", "1982-07-09", "", "+34600111222"),
+		person("Luis", "Ruiz", "1982-07-09", "luis@mail.test", ""),
+		person("Maximilian", "Featherstone", "1971-11-30", "max@mail.test", "+442071838750"),
+		person("Max", "Featherstone", "1971-11-30", "max@mail.test", ""),
+		append(person("Eve", "", "", "", ""), identifier("loyaltyNumber", "L-77", customer.S3)),
+		append(person("", "Moreau", "", "", ""), identifier("loyaltyNumber", "L-77", customer.S3)),
+	}
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) customer.Change {
+		c := customer.Change{
+			Source:  rapid.SampledFrom([]string{"bank", "shop"}).Draw(t, "source"),
+			Key:     fmt.Sprint(rapid.IntRange(1, 4).Draw(t, "key")),
+			Version: sequence(rapid.IntRange(1, 5).Draw(t, "version"), "party"),
+			Op: rapid.SampledFrom([]customer.Op{
+				customer.Upsert, customer.Upsert, customer.Upsert, customer.Patch, customer.Patch,
+				customer.Delete, customer.Erase, customer.Merge, customer.Unmerge, customer.Rekey,
+			}).Draw(t, "op"),
+		}
+		switch c.Op {
+		case customer.Upsert, customer.Patch:
+			c.Party = rapid.SampledFrom(people).Draw(t, "party")
+		case customer.Merge, customer.Unmerge, customer.Rekey:
+			c.Others = []string{fmt.Sprint(rapid.IntRange(5, 7).Draw(t, "other"))}
+		default:
+			return c
+		}
+		if rapid.Bool().Draw(t, "interaction") {
+			c.Interactions = []customer.Interaction{{
+				Key: fmt.Sprint("order:", rapid.IntRange(1, 3).Draw(t, "order")), Type: "order", Title: c.Key,
+				Parties: []customer.Party{{Role: "customer", Key: c.Key}, {Role: "payer", Key: customer.ReferenceKey("cardFingerprint", "f1")}},
+			}}
+		}
+		return c
+	}), 0, 12).Draw(t, "changes")
+}
+
+// batches cuts changes into batches of drawn sizes and absorbs them.
+func (h *house) batches(t *rapid.T, changes []customer.Change) {
+	for len(changes) > 0 {
+		n := rapid.IntRange(1, len(changes)).Draw(t, "batch")
+		h.absorb(t, changes[:n]...)
+		h.sound(t)
+		changes = changes[n:]
+	}
+}
+
+// sound checks what holds after every batch: a live record is in exactly one customer, and every id leads somewhere.
+func (h *house) sound(t require) {
+	seen := map[customer.RecordID]customer.CustomerID{}
+	err := h.store.EachCustomer(context.Background(), func(c *customer.Customer, records []*customer.Record, _ []*customer.Interaction) error {
+		if len(records) != len(c.Members) {
+			t.Fatalf("customer %s has %d members and %d live records", c.ID, len(c.Members), len(records))
+		}
+		for _, m := range c.Members {
+			if other, twice := seen[m.Record]; twice {
+				t.Fatalf("record %s is in customers %s and %s", m.Record, other, c.ID)
+			}
+			seen[m.Record] = c.ID
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := h.store.Counts(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(counts.Records) != len(seen) {
+		t.Fatalf("%d records are live, %d have a customer", counts.Records, len(seen))
+	}
+}
+
+// The order of arrival does not matter, nor how it is cut into batches, nor duplicates (invariant 4); and so incremental is batch.
+func TestAnyOrderGivesTheSameCustomers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		changes := town(t)
+		whole := open(t)
+		whole.absorb(t, changes...)
+		want := whole.canonical(t)
+
+		shuffled := append(changes[:len(changes):len(changes)], changes[:len(changes)/2]...)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
+		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		other := open(t)
+		other.batches(t, shuffled)
+		if diff := cmp.Diff(want, other.canonical(t)); diff != "" {
+			t.Fatalf("another order gives other customers:\n%s", diff)
+		}
+	})
+}
+
+func TestEveryIDResolvesForEver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := open(t)
+		published := map[customer.CustomerID]bool{}
+		for _, c := range town(t) {
+			h.absorb(t, c)
+			_ = h.store.EachCustomer(context.Background(), func(c *customer.Customer, _ []*customer.Record, _ []*customer.Interaction) error {
+				published[c.ID] = true
+				return nil
+			})
+			for id := range published {
+				if c, err := h.Customer(context.Background(), id); err != nil || c.Status == customer.Merged {
+					t.Fatalf("customer %s leads to %v: %v", id, c, err)
+				}
+			}
+		}
+	})
+}
+
+func TestJoinAndSplit(t *testing.T) {
+	h := open(t)
+	ana := person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", "+34600111222")
+	h.absorb(t, customer.Change{Source: "bank", Key: "1", Op: customer.Upsert, Version: sequence(1, "p"), Party: ana})
+	h.absorb(t, customer.Change{Source: "shop", Key: "9", Op: customer.Upsert, Version: sequence(1, "p"), Party: ana})
+	one := h.of(t, "bank", "1")
+	if other := h.of(t, "shop", "9"); one.ID != other.ID || len(one.Members) != 2 {
+		t.Fatalf("the two records of one person are customers %s and %s", one.ID, other.ID)
+	}
+	a, b := h.ids.Record("bank", "1"), h.ids.Record("shop", "9")
+	apart := customer.Decision{Pair: customer.NewPair(b, a), Author: "steward", At: h.now}
+	if err := h.Split(t.Context(), apart); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := h.of(t, "bank", "1"), h.of(t, "shop", "9"); x.ID == y.ID {
+		t.Fatal("a split leaves them together")
+	} else if x.ID != one.ID {
+		t.Errorf("the older record lost its customer's id: %s, was %s", x.ID, one.ID)
+	}
+	h.absorb(t, customer.Change{Source: "shop", Key: "9", Op: customer.Upsert, Version: sequence(2, "p"), Party: append(ana, set("note", "x"))})
+	if h.of(t, "bank", "1").ID == h.of(t, "shop", "9").ID {
+		t.Fatal("a split does not survive later data")
+	}
+	why, err := h.Why(t.Context(), "bank/1", "shop/9")
+	if err != nil || why.Same || why.Decision == nil {
+		t.Fatalf("why: %+v, %v", why, err)
+	}
+	sum := customer.Weight(0)
+	for _, s := range why.Steps {
+		sum += s.Weight
+	}
+	if sum != why.Weight {
+		t.Errorf("the steps add up to %v, the score is %v", sum, why.Weight)
+	}
+
+	h.absorb(t, customer.Change{Source: "pos", Key: "3", Op: customer.Upsert, Version: sequence(1, "p"), Party: []customer.Statement{set("givenName", "Zoe")}})
+	zoe := h.of(t, "pos", "3")
+	if err := h.Join(t.Context(), customer.Decision{Pair: customer.NewPair(a, h.ids.Record("pos", "3")), Author: "steward", At: h.now}); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.of(t, "pos", "3"); got.ID != one.ID {
+		t.Fatalf("a join leaves them apart: %s, %s", got.ID, one.ID)
+	}
+	if led, err := h.Customer(t.Context(), zoe.ID); err != nil || led.ID != one.ID {
+		t.Fatalf("the joined customer's id leads to %v: %v", led, err)
+	}
+}
+
+func TestReferenceBeforeParty(t *testing.T) {
+	h := open(t)
+	ref := customer.ReferenceKey("loyaltyNumber", "L-1")
+	h.absorb(t, customer.Change{
+		Source: "pos", Key: ref, Op: customer.Patch, Version: sequence(1, "payment"),
+		Party:        []customer.Statement{identifier("loyaltyNumber", "L-1", customer.S3)},
+		Interactions: []customer.Interaction{{Key: "payment:1", Type: "payment"}},
+	})
+	party := append(person("Ana", "Ruiz", "", "", ""), identifier("loyaltyNumber", "L-1", customer.S3))
+	h.absorb(t, customer.Change{Source: "pos", Key: "7", Op: customer.Upsert, Version: sequence(1, "party"), Party: party})
+	c := h.of(t, "pos", "7")
+	line, err := h.Timeline(t.Context(), c.ID, 0)
+	if err != nil || len(line) != 1 || line[0].Key != "payment:1" {
+		t.Fatalf("the payment did not come along: %v, %v", line, err)
+	}
+}
+
+func TestRekeyKeepsTheParty(t *testing.T) {
+	h := open(t)
+	h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Upsert, Version: sequence(1, "p"), Party: person("Ana", "Ruiz", "", "", "")})
+	before := h.of(t, "shop", "1")
+	h.absorb(t,
+		customer.Change{Source: "shop", Key: "2", Others: []string{"1"}, Op: customer.Rekey, Version: sequence(2, "p"), Party: person("Ana", "Ruiz", "", "", "")},
+		customer.Change{Source: "shop", Key: "1", Op: customer.Delete, Version: sequence(3, "p")})
+	if after := h.of(t, "shop", "2"); after == nil || after.ID != before.ID {
+		t.Fatalf("the party moved to another key and became another customer: %v, was %s", after, before.ID)
+	}
+}
+
+func TestForget(t *testing.T) {
+	h := open(t)
+	h.absorb(t, customer.Change{
+		Source: "shop", Key: "1", Op: customer.Upsert, Version: sequence(3, "p"), Party: person("Ana", "Ruiz", "", "ana@mail.test", ""),
+		Interactions: []customer.Interaction{{Key: "order:1", Type: "order"}},
+	})
+	c := h.of(t, "shop", "1")
+	if err := h.Forget(t.Context(), c.ID, h.now); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := h.Customer(t.Context(), c.ID)
+	if err != nil || gone.Status != customer.Erased || len(gone.Attributes)+len(gone.Members) > 0 {
+		t.Fatalf("an erased customer shows %+v, %v", gone, err)
+	}
+	counts, _ := h.store.Counts(t.Context())
+	if counts.Interactions != 0 || h.canonical(t) != "" {
+		t.Fatalf("an erased customer leaves %+v", counts)
+	}
+	results := h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Upsert, Version: sequence(3, "p"), Party: person("Ana", "Ruiz", "", "", "")})
+	if want := (event.Part{Outcome: event.Ignored, Reason: "erased"}); !slices.Contains(results[0].Parts, want) {
+		t.Fatalf("a statement not later than the erasure came to %+v", results)
+	}
+	h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Upsert, Version: sequence(4, "p"), Party: person("Ana", "Ruiz", "", "", "")})
+	if h.of(t, "shop", "1") == nil {
+		t.Fatal("a later statement is not accepted")
+	}
+}
+
+func TestOneBadPartHoldsNothing(t *testing.T) {
+	h := open(t)
+	m := &event.Message{Source: "bank", Topic: "camt", Offset: 5, Value: []byte("<x/>")}
+	sealed, refused := customer.Seal([]customer.Change{
+		{Key: "1", Op: customer.Upsert, Party: person("Ana", "Ruiz", "", "", "")},
+		{Key: "", Op: customer.Upsert, Part: "Ntry[1]"},
+	}, m, 1)
+	out, err := h.Absorb(t.Context(), customer.Batch{Now: start, Messages: []customer.Mapped{{Message: m, Changes: sealed, Refusals: refused}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Results[0].Outcome != event.Dead || h.of(t, "bank", "1") == nil {
+		t.Fatalf("the good part did not come through: %+v", out.Results)
+	}
+	dead, err := h.store.DeadLetters(t.Context(), "bank", "", 10)
+	if err != nil || len(dead) != 1 || dead[0].Part != "Ntry[1]" || string(dead[0].Value) != "<x/>" {
+		t.Fatalf("dead letters: %+v, %v", dead, err)
+	}
+}
+
+func TestUnknownIDs(t *testing.T) {
+	h := open(t)
+	if _, err := h.Customer(t.Context(), customer.CustomerID{1}); !errors.Is(err, customer.ErrNotFound) {
+		t.Errorf("an id that was never published: %v", err)
+	}
+	if _, err := h.Find(t.Context(), customer.Query{}); event.ClassOf(err) != event.Permanent {
+		t.Errorf("a question that names nobody: %v", err)
+	}
+	if _, err := h.Why(t.Context(), "nonsense", "bank/1"); event.ClassOf(err) != event.Permanent {
+		t.Errorf("a name that is none: %v", err)
+	}
+}
