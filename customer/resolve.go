@@ -41,7 +41,7 @@ type graph struct {
 // out depends on the live records, the decisions and the model only).
 func (w *work) resolve(ctx context.Context) error {
 	g := &graph{changed: map[RecordID]bool{}, pairs: map[Pair]bool{}, doubt: map[Pair]bool{}}
-	if err := w.rekey(ctx, g); err != nil {
+	if err := w.reindex(ctx, g); err != nil {
 		return err
 	}
 	w.propose(g)
@@ -84,8 +84,8 @@ func compareKeys(a, b Key) int {
 	return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
 }
 
-// rekey finds the records whose features changed, writes their keys, and reads who else holds those keys.
-func (w *work) rekey(ctx context.Context, g *graph) error {
+// reindex finds the records whose features changed, writes their keys, and reads who else holds those keys.
+func (w *work) reindex(ctx context.Context, g *graph) error {
 	joins, leaves := map[Key][]Holder{}, map[Key][]RecordID{}
 	for _, id := range w.touched {
 		var was *Features
