@@ -1,0 +1,125 @@
+// Package config reads the one file that says what an installation of Onefold is: YAML in, a typed Config out, and where
+// that fails, diagnostics that say file, line, what is wrong and how to mend it. The file is the truth; nothing writes it.
+package config
+
+import (
+	"path/filepath"
+	"slices"
+)
+
+// Config is what one installation is. Every default runs: an empty file is a whole configuration with no source in it.
+type Config struct {
+	Data    string            `yaml:"data" doc:"Folder of the embedded broker and store. A relative path starts at the folder of this file."`
+	Kafka   Kafka             `yaml:"kafka" doc:"The broker that carries the sources' topics and the topic of customers."`
+	Store   Store             `yaml:"store" doc:"Where records and customers rest."`
+	Sources map[string]Source `yaml:"sources" name:"source" doc:"The configured instances of outside systems that feed us, by name."`
+	Topics  Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
+	Merge   Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
+	Match   Match             `yaml:"match" doc:"Which records are the same party. Nothing to set in this version."`
+	Console Console           `yaml:"console" doc:"The API."`
+	Admin   Admin             `yaml:"admin" doc:"Health, readiness, metrics and profiles."`
+}
+
+// Kafka says which broker is used.
+type Kafka struct {
+	Brokers []string `yaml:"brokers" format:"address" doc:"Addresses to start from, host:port. None: a broker is embedded."`
+	Listen  string   `yaml:"listen" format:"loopback" doc:"Where the embedded broker listens. Port 0 takes a free one."`
+}
+
+// Embedded tells whether the process carries its own broker.
+func (k Kafka) Embedded() bool { return len(k.Brokers) == 0 }
+
+// Store says where things rest.
+type Store struct {
+	SQLite SQLite `yaml:"sqlite" doc:"The embedded store."`
+}
+
+// SQLite says where the embedded store's file is.
+type SQLite struct {
+	Path string `yaml:"path" doc:"File of the store. A relative path starts at the data folder."`
+}
+
+// Source is one configured instance of an outside system.
+type Source struct {
+	Adapter string `yaml:"adapter" need:"yes" doc:"The name of a shipped adapter, or the path of a folder with a mapping.yaml."`
+	Topic   string `yaml:"topic" need:"yes" format:"topic" doc:"The Kafka topic that the system's messages arrive on."`
+}
+
+// Topics names what Onefold writes.
+type Topics struct {
+	Customers string `yaml:"customers" format:"topic" doc:"Compacted topic of customers, keyed by customer id."`
+}
+
+// Merge is the policy of survivorship.
+type Merge struct {
+	Trust map[string]int `yaml:"trust" name:"source" max:"100" doc:"How far each source is trusted, 0 to 100; 50 if not named."`
+}
+
+// Match is the policy of identity.
+type Match struct{}
+
+// Console says where the API listens.
+type Console struct {
+	Listen string `yaml:"listen" format:"loopback" doc:"Where the API listens: loopback only. Port 0 takes a free one."`
+}
+
+// Admin says where health and metrics are.
+type Admin struct {
+	Listen string `yaml:"listen" format:"listen" doc:"Where /livez, /readyz, /metrics and, on loopback, profiles are."`
+}
+
+// DefaultTrust is the trust in a source that the file does not name.
+const DefaultTrust = 50
+
+// Default answers the configuration of an empty file that lies in dir.
+func Default(dir string) *Config {
+	c := raw()
+	c.settle(dir)
+	return c
+}
+
+// raw is the defaults as the file would spell them.
+func raw() *Config {
+	return &Config{
+		Data:    "./data",
+		Kafka:   Kafka{Listen: "127.0.0.1:9092"},
+		Store:   Store{SQLite: SQLite{Path: "onefold.db"}},
+		Topics:  Topics{Customers: "onefold.customers"},
+		Console: Console{Listen: "127.0.0.1:8080"},
+		Admin:   Admin{Listen: "127.0.0.1:9100"},
+	}
+}
+
+// settle makes paths start where they are meant to.
+func (c *Config) settle(dir string) {
+	c.Data = under(dir, c.Data)
+	c.Store.SQLite.Path = under(c.Data, c.Store.SQLite.Path)
+	for name, s := range c.Sources {
+		if s.Folder() {
+			s.Adapter = under(dir, s.Adapter)
+			c.Sources[name] = s
+		}
+	}
+}
+
+func under(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// Folder tells whether the adapter is named by a path, not by the name of a shipped one.
+func (s Source) Folder() bool {
+	return slices.ContainsFunc([]rune(s.Adapter), func(r rune) bool { return r == '/' || r == filepath.Separator || r == '.' })
+}
+
+// SourceNames answers the names of the sources in order.
+func (c *Config) SourceNames() []string {
+	names := make([]string, 0, len(c.Sources))
+	for name := range c.Sources {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,276 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/onefold/onefold/cmd/onefold/config"
+)
+
+func environment() config.Environment {
+	vars := map[string]string{"SHOP_TOPIC": "from.env", "SECRET_TOPIC": "no such topic name"}
+	return config.Environment{
+		Adapters: []string{"iso20022", "shopify", "square"},
+		Lookup:   func(name string) (string, bool) { v, ok := vars[name]; return v, ok },
+	}
+}
+
+const smallest = "data: ./data # embedded broker and store live here\nsources:\n  shop-eu: {adapter: shopify, topic: shop-eu.webhooks}\n"
+
+func TestSmallestFileHasEveryDefault(t *testing.T) {
+	got, found := config.Parse("/etc/onefold/onefold.yaml", []byte(smallest), environment())
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	want := &config.Config{
+		Data:    "/etc/onefold/data",
+		Kafka:   config.Kafka{Listen: "127.0.0.1:9092"},
+		Store:   config.Store{SQLite: config.SQLite{Path: "/etc/onefold/data/onefold.db"}},
+		Sources: map[string]config.Source{"shop-eu": {Adapter: "shopify", Topic: "shop-eu.webhooks"}},
+		Topics:  config.Topics{Customers: "onefold.customers"},
+		Console: config.Console{Listen: "127.0.0.1:8080"},
+		Admin:   config.Admin{Listen: "127.0.0.1:9100"},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if !got.Kafka.Embedded() {
+		t.Error("no brokers are named, so the broker is embedded")
+	}
+}
+
+func TestEmptyFilesAreTheDefaults(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing": "", "a comment": "# later\n", "empty sections": "kafka:\nsources:\nmerge: {}\nmatch: {}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, found := config.Parse("/etc/onefold.yaml", []byte(text), environment())
+			if len(found) > 0 {
+				t.Fatal(found)
+			}
+			if d := cmp.Diff(config.Default("/etc"), got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestValuesFromElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "topic"), []byte("from.file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "erp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "erp", "mapping.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := "sources:\n  a: {adapter: ./erp, topic: '${env:SHOP_TOPIC}'}\n  b: {adapter: square, topic: 'x.${file:topic}'}\n" +
+		"data: 'a$${b}'\nmerge: {trust: {a: 90}}\n"
+	got, found := config.Parse(filepath.Join(dir, "onefold.yaml"), []byte(text), environment())
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	want := map[string]config.Source{
+		"a": {Adapter: filepath.Join(dir, "erp"), Topic: "from.env"},
+		"b": {Adapter: "square", Topic: "x.from.file"},
+	}
+	if d := cmp.Diff(want, got.Sources); d != "" {
+		t.Error(d)
+	}
+	if got.Data != filepath.Join(dir, "a${b}") {
+		t.Errorf("data is %s", got.Data)
+	}
+}
+
+// Each case is what a person might write, and every line that they are told.
+func TestBrokenFiles(t *testing.T) {
+	cases := map[string]struct{ text, want string }{
+		"unknown key": {"dta: ./data\n", `f.yaml:1:1: dta: there is no such key here (did you mean data?)`},
+		"unknown key inside": {"kafka:\n  brokerz: []\n",
+			`f.yaml:2:3: kafka.brokerz: there is no such key here (did you mean brokers?)`},
+		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen)`},
+		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (nothing can be set here in this version)`},
+		"twice":             {"data: a\nadmin: {}\ndata: b\n", `f.yaml:3:1: data: this key stands on line 1 already (keep one of the two)`},
+		"later": {"kafka:\n  tls: {}\ntargets: {}\n",
+			"f.yaml:2:3: kafka.tls: TLS to the broker: not in this version (leave the key out)\n" +
+				"f.yaml:3:1: targets: write-back into business systems: not in this version (leave the key out)"},
+		"not yaml": {"data: [a\n", `f.yaml:1:7: this is not YAML: sequence end token ']' not found (indent with spaces, and close every quote and bracket)`},
+		"a list":   {"- a\n", `f.yaml:1:1: expected a section of keys, found a list`},
+		"number for text": {"sources:\n  a: {adapter: shopify, topic: 12}\n",
+			`f.yaml:2:32: sources.a.topic: expected a text, found a number (put it in quotes)`},
+		"text for list":   {"kafka: {brokers: 'a:1'}\n", `f.yaml:1:18: kafka.brokers: expected a list, found a text (write [a, b], or one a line with a dash before it)`},
+		"text for number": {smallest + "merge: {trust: {shop-eu: high}}\n", `f.yaml:4:26: merge.trust.shop-eu: expected a whole number, found a text`},
+		"missing topic": {"sources:\n  a: {adapter: shopify}\n",
+			`f.yaml:2:3: sources.a.topic: this key is missing (add topic: the kafka topic that the system's messages arrive on)`},
+		"empty topic":    {"sources:\n  a: {adapter: shopify, topic: ''}\n", `f.yaml:2:25: sources.a.topic: there is nothing in this text`},
+		"unknown shop":   {"sources:\n  a: {adapter: shopfy, topic: t}\n", `f.yaml:2:7: sources.a.adapter: there is no shipped adapter of that name (did you mean shopify?; a mapping of your own is named by its folder: ./mappings/erp)`},
+		"no such folder": {"sources:\n  a: {adapter: ./erp, topic: t}\n", `f.yaml:2:7: sources.a.adapter: there is no mapping.yaml in that folder (a relative path starts at the folder of this file)`},
+		"same topic": {"sources:\n  a: {adapter: shopify, topic: t}\n  b: {adapter: shopify, topic: t}\n",
+			`f.yaml:3:25: sources.b.topic: the source a reads this topic already (give each source a topic of its own)`},
+		"our own topic": {"sources:\n  a: {adapter: shopify, topic: onefold.customers}\n",
+			`f.yaml:2:25: sources.a.topic: this is the topic of customers, which Onefold writes itself (let the source have a topic of its own)`},
+		"bad topic": {"sources:\n  a: {adapter: shopify, topic: 'a b'}\n",
+			`f.yaml:2:25: sources.a.topic: this is not a topic's name (Kafka allows letters, digits, and . _ - in it, at most 249 of them)`},
+		"bad source": {"sources:\n  Shop EU: {adapter: shopify, topic: t}\n",
+			`f.yaml:2:3: sources.Shop EU: a source's name has small letters, digits, and . _ - after the first (it is at most 63 characters long: shop-eu)`},
+		"trust nobody":  {smallest + "merge: {trust: {shop: 1}}\n", `f.yaml:4:17: merge.trust.shop: there is no source of that name (one of: shop-eu)`},
+		"trust too far": {smallest + "merge: {trust: {shop-eu: 101}}\n", `f.yaml:4:17: merge.trust.shop-eu: trust is a whole number from 0 to 100`},
+		"open console": {"console: {listen: '0.0.0.0:8080'}\n",
+			`f.yaml:1:11: console.listen: this address can be reached from other machines, and nothing here asks who calls (use 127.0.0.1; tokens come with a later version; until then put what authenticates before it)`},
+		"open broker": {"kafka: {listen: ':9092'}\n", `f.yaml:1:9: kafka.listen: this address can be reached from other machines, and nothing here asks who calls (use 127.0.0.1; for other machines, run a broker of your own and name it in kafka.brokers)`},
+		"same port":   {"admin: {listen: '127.0.0.1:8080'}\n", `f.yaml:1:9: admin.listen: port 8080 is that of console.listen (give each a port of its own)`},
+		"bad address": {"admin: {listen: localhost}\n", `f.yaml:1:9: admin.listen: this is not an address (write host:port, such as 127.0.0.1:9092)`},
+		"bad port":    {"kafka: {brokers: ['a:99999']}\n", `f.yaml:1:19: kafka.brokers[0]: the port is not a number from 0 to 65535 (write host:port, such as 127.0.0.1:9092)`},
+		"no variable": {"data: ${env:NOBODY}\n", `f.yaml:1:7: data: the environment has no variable NOBODY (set it, or name another)`},
+		"no file":     {"data: ${file:nowhere}\n", `f.yaml:1:7: data: the file nowhere cannot be read: no such file or directory (a relative path starts at the folder of this file)`},
+		"open brace":  {"data: a${env\n", `f.yaml:1:7: data: ${ is not closed (write ${env:NAME} or ${file:path}, or $${ for the two characters themselves)`},
+		"unknown ref": {"data: ${vault:x}\n", `f.yaml:1:7: data: ${vault:} is not known (write ${env:NAME} or ${file:path})`},
+		"anchors":     {"data: &a x\n", `f.yaml:1:7: data: anchors, aliases and tags are not understood here (write the value out)`},
+		"two files":   {"data: a\n---\ndata: b\n", `f.yaml:3:5: a second document begins here (keep one document in the file)`},
+		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, topics, merge, match, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
+		"no secret":   {"sources:\n  a: {adapter: shopify, topic: '${env:SECRET_TOPIC}'}\n", `f.yaml:2:25: sources.a.topic: this is not a topic's name (Kafka allows letters, digits, and . _ - in it, at most 249 of them)`},
+		"nothing there": {"data: ''\nstore: {sqlite: {path: ''}}\n", "f.yaml:1:1: data: the folder has no name (leave the key out for ./data)\n" +
+			"f.yaml:2:18: store.sqlite.path: the file has no name (leave the key out for onefold.db in the data folder)"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, found := config.Parse("f.yaml", []byte(c.text), environment())
+			if got != nil {
+				t.Error("a broken file gives no configuration")
+			}
+			if d := cmp.Diff(c.want, found.Error()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	if _, found := config.Parse("f.yaml", bytes.Repeat([]byte("#\n"), config.MaxFileBytes/2+1), environment()); len(found) != 1 {
+		t.Error("a file over the limit is refused:", found)
+	}
+	deep := "sources: {a: " + strings.Repeat("{a: ", 50) + strings.Repeat("}", 51) + "\n"
+	if _, found := config.Parse("f.yaml", []byte(deep), environment()); len(found) == 0 {
+		t.Error("sections without end are refused")
+	}
+	var many strings.Builder
+	many.WriteString("sources:\n")
+	for i := range config.MaxSources + 1 {
+		n := string(rune('a'+i/26)) + string(rune('a'+i%26))
+		many.WriteString("  " + n + ": {adapter: shopify, topic: " + n + "}\n")
+	}
+	if _, found := config.Parse("f.yaml", []byte(many.String()), environment()); len(found) != 1 {
+		t.Error("more sources than the limit are refused:", found)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat([]byte("x"), config.MaxSecretBytes+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := config.Parse(filepath.Join(dir, "f.yaml"), []byte("data: ${file:big}\n"), environment()); len(found) != 1 {
+		t.Error("a secret over the limit is refused:", found)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "onefold.yaml")
+	_, found := config.Load(path, environment())
+	if len(found) != 1 || !strings.Contains(found.Error(), "no such file") {
+		t.Error(found)
+	}
+	if err := os.WriteFile(path, []byte(smallest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := config.Load(path, environment()); len(found) > 0 {
+		t.Error(found)
+	}
+}
+
+// The schema says of each text what the reader says, but for what only looking at the whole can tell.
+func TestSchemaAgreesWithTheReader(t *testing.T) {
+	schema := compiled(t)
+	for name, c := range map[string]struct {
+		text string
+		good bool
+	}{
+		"smallest":      {smallest, true},
+		"empty":         {"{}", true},
+		"null sections": {"kafka:\nsources:\n", true},
+		"everything": {"data: x\nkafka: {brokers: ['a:1', 'b:2'], listen: '127.0.0.1:0'}\nstore: {sqlite: {path: x}}\n" +
+			"sources: {a: {adapter: square, topic: t}}\ntopics: {customers: c}\nmerge: {trust: {a: 3}}\nmatch: {}\n" +
+			"console: {listen: 'localhost:1'}\nadmin: {listen: '0.0.0.0:2'}\n", true},
+		"reference":    {"sources: {a: {adapter: square, topic: '${env:SHOP_TOPIC}'}}", true},
+		"unknown":      {"dat: x", false},
+		"later":        {"targets: {}", false},
+		"number":       {"data: 1", false},
+		"no topic":     {"sources: {a: {adapter: square}}", false},
+		"bad name":     {"sources: {A B: {adapter: square, topic: t}}", false},
+		"open console": {"console: {listen: '0.0.0.0:80'}", false},
+		"trust":        {"sources: {a: {adapter: square, topic: t}}\nmerge: {trust: {a: 101}}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := schema.Validate(decoded(t, c.text))
+			if (err == nil) != c.good {
+				t.Errorf("the schema says %v", err)
+			}
+			if _, found := config.Parse("f.yaml", []byte(c.text), environment()); (len(found) == 0) != c.good {
+				t.Errorf("the reader says %v", found)
+			}
+		})
+	}
+}
+
+func compiled(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("config.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func decoded(t *testing.T, text string) any {
+	t.Helper()
+	var v map[string]any
+	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(smallest)
+	f.Add("kafka: {brokers: [a:1]}\nmerge: {trust: {x: 1}}")
+	f.Add("a: ${env:X}${")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, found := config.Parse("f.yaml", []byte(text), environment())
+		if (c == nil) != (len(found) > 0) {
+			t.Errorf("config %v with findings %v", c, found)
+		}
+	})
+}

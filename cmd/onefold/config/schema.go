@@ -1,0 +1,97 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+	"strconv"
+)
+
+// Schema answers the JSON Schema (2020-12) of the file, for editors and for checks without this program. It is made of the
+// same fields that the file is read into, so it cannot drift from them.
+func Schema() []byte {
+	s := schemaOf(reflect.TypeFor[Config](), reflect.ValueOf(raw()).Elem())
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["$id"] = "https://github.com/onefold/onefold/config.schema.json"
+	s["title"] = "Onefold"
+	s["description"] = "What one installation of Onefold is."
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil { // a tree of maps, texts and numbers always marshals
+		panic(err)
+	}
+	return append(out, '\n')
+}
+
+// schemaOf describes a type; def is its default, the zero Value where there is none.
+func schemaOf(t reflect.Type, def reflect.Value) map[string]any {
+	switch t.Kind() {
+	case reflect.Struct:
+		return sectionSchema(t, def)
+	case reflect.Map:
+		return map[string]any{"type": []string{"object", "null"}, "additionalProperties": schemaOf(t.Elem(), reflect.Value{})}
+	case reflect.Slice:
+		return map[string]any{"type": []string{"array", "null"}, "items": schemaOf(t.Elem(), reflect.Value{})}
+	case reflect.Int:
+		return map[string]any{"type": "integer", "minimum": 0}
+	default:
+		s := map[string]any{"type": "string"}
+		if def.IsValid() && def.String() != "" {
+			s["default"] = def.String()
+		}
+		return s
+	}
+}
+
+func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
+	properties, need := map[string]any{}, []string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		var d reflect.Value
+		if def.IsValid() {
+			d = def.Field(i)
+		}
+		p := schemaOf(f.Type, d)
+		p["description"] = f.Tag.Get("doc")
+		narrow(p, f.Tag)
+		if key := f.Tag.Get("yaml"); f.Tag.Get("need") != "" {
+			p["minLength"] = 1
+			need = append(need, key)
+		} else if p["type"] == "string" {
+			p["type"] = []string{"string", "null"}
+		}
+		properties[f.Tag.Get("yaml")] = p
+	}
+	s := map[string]any{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
+	if len(need) > 0 {
+		s["required"], s["type"] = need, "object"
+	}
+	return s
+}
+
+// reference lets a text pass whose value is elsewhere: ${env:NAME}.
+const reference = `|\$\{`
+
+// narrow adds what a field's tags say beyond its type.
+func narrow(p map[string]any, tag reflect.StructTag) {
+	if tag.Get("name") == "source" {
+		p["propertyNames"] = map[string]any{"pattern": SourcePattern}
+	}
+	if most, err := strconv.Atoi(tag.Get("max")); err == nil {
+		p["additionalProperties"].(map[string]any)["maximum"] = most
+	}
+	pattern := ""
+	switch tag.Get("format") {
+	case "topic":
+		pattern = TopicPattern + reference
+	case "address", "listen":
+		pattern = `^.*:[0-9]{1,5}$` + reference
+	case "loopback":
+		pattern = `^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$` + reference
+	default:
+		return
+	}
+	if items, ok := p["items"].(map[string]any); ok {
+		items["pattern"] = pattern
+		return
+	}
+	p["pattern"] = pattern
+}
