@@ -111,9 +111,7 @@ func (w *work) finish(ctx context.Context) error {
 		w.delta.Records = append(w.delta.Records, w.after[id])
 	}
 	for _, id := range w.fresh {
-		if in := w.interactions[id]; in != nil {
-			w.delta.Interactions = append(w.delta.Interactions, in)
-		}
+		w.delta.Interactions = append(w.delta.Interactions, w.interactions[id])
 	}
 	return w.resolve(ctx)
 }
@@ -256,67 +254,77 @@ func (w *work) change(c *Change, steps []step) event.Part {
 	return parts[slices.IndexFunc(parts, func(p event.Part) bool { return p.Outcome == worst })]
 }
 
-// interaction keeps the newest version of an interaction, unless a party of it was erased.
+// interaction keeps the newest version of an interaction. Of one that an erasure of a party covers only the id and the version
+// are kept, so that an older version of it cannot take its place.
 func (w *work) interaction(c *Change, in *Interaction) event.Part {
-	id := w.r.ids.Interaction(c.Source, in.Key)
 	fresh := *in
-	fresh.ID = id
+	fresh.ID = w.r.ids.Interaction(c.Source, in.Key)
 	fresh.Parties = slices.Clone(in.Parties)
 	if len(fresh.Parties) == 0 {
 		fresh.Parties = []Party{{Role: "customer", Key: c.Key}}
 	}
+	part := event.Part{Path: c.Part, Outcome: event.Applied}
 	for i := range fresh.Parties {
 		p := &fresh.Parties[i]
 		p.Record = w.r.ids.Record(c.Source, p.Key)
 		if rec := w.record(p.Record); rec != nil && rec.Forgets(in.Version) {
-			return event.Part{Path: c.Part, Outcome: event.Ignored, Reason: "erased"}
+			part.Outcome, part.Reason = event.Ignored, "erased"
 		}
 	}
-	part := event.Part{Path: c.Part, Outcome: event.Applied}
-	if known := w.interactions[id]; known != nil {
-		switch d := in.Version.Compare(known.Version); {
-		case d == 0:
-			part.Outcome = event.Duplicate
-		case d < 0:
-			part.Outcome = event.Stale
-		}
+	d := 1
+	if known := w.interactions[fresh.ID]; known != nil {
+		d = in.Version.Compare(known.Version)
 	}
-	if part.Outcome == event.Applied {
-		if !w.isFresh[id] {
-			w.isFresh[id] = true
-			w.fresh = append(w.fresh, id)
-		}
-		w.interactions[id] = &fresh
+	switch {
+	case d > 0 && part.Outcome == event.Ignored:
+		w.keep(fresh.forgotten())
+	case d > 0:
+		w.keep(&fresh)
+	case part.Outcome == event.Ignored:
+	case d == 0:
+		part.Outcome = event.Duplicate
+	default:
+		part.Outcome = event.Stale
 	}
 	return part
 }
 
-// dropErased frees erased records of the interactions that the erasure covers.
+// keep marks an interaction to be written.
+func (w *work) keep(in *Interaction) {
+	if !w.isFresh[in.ID] {
+		w.isFresh[in.ID] = true
+		w.fresh = append(w.fresh, in.ID)
+	}
+	w.interactions[in.ID] = in
+}
+
+// forgotten answers what is left of an interaction after the erasure of a party.
+func (in *Interaction) forgotten() *Interaction { return &Interaction{ID: in.ID, Version: in.Version} }
+
+// dropErased forgets the interactions that the erasure of a party covers.
 func (w *work) dropErased(ctx context.Context) error {
 	for _, id := range w.erased {
-		rec := w.after[id]
 		stored, err := w.tx.Timeline(ctx, []RecordID{id}, maxErased)
 		if err != nil {
 			return err
 		}
 		for _, in := range stored {
-			if now, touched := w.interactions[in.ID]; touched {
-				in = now
+			if named := w.interactions[in.ID]; named != nil {
+				in = named
 			}
-			if in != nil && rec.Forgets(in.Version) {
-				w.delta.DropInteractions = append(w.delta.DropInteractions, in.ID)
-				w.interactions[in.ID] = nil
-			}
+			w.forget(id, in)
 		}
-		for _, fresh := range w.fresh {
-			in := w.interactions[fresh]
-			if in != nil && rec.Forgets(in.Version) && slices.ContainsFunc(in.Parties, func(p Party) bool { return p.Record == id }) {
-				w.delta.DropInteractions = append(w.delta.DropInteractions, in.ID)
-				w.interactions[fresh] = nil
-			}
+		for _, touched := range slices.Clone(w.fresh) {
+			w.forget(id, w.interactions[touched])
 		}
 	}
 	return nil
+}
+
+func (w *work) forget(id RecordID, in *Interaction) {
+	if w.after[id].Forgets(in.Version) && slices.ContainsFunc(in.Parties, func(p Party) bool { return p.Record == id }) {
+		w.keep(in.forgotten())
+	}
 }
 
 // dead answers the dead letter of a refused part.

@@ -15,7 +15,8 @@ type world struct {
 	members   map[RecordID]*Membership
 	edges     map[Pair]Edge
 	decisions []Decision
-	dirty     map[RecordID]bool // records whose component must be clustered anew
+	dirty     map[RecordID]bool   // records whose component must be clustered anew
+	owned     map[CustomerID]bool // customers whose fate is decided here
 }
 
 // cluster is records of one party, and the customer they become.

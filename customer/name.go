@@ -43,6 +43,8 @@ func (w *work) name(ctx context.Context, world *world, clusters []*cluster) (map
 	if err := w.customers(ctx, known, prior); err != nil {
 		return nil, err
 	}
+	world.own(known)
+	claims = slices.DeleteFunc(claims, func(cl claim) bool { return !world.owned[cl.id] })
 	slices.SortFunc(claims, func(a, b claim) int {
 		return cmp.Or(cmp.Compare(b.records, a.records), w.older(a.oldest, b.oldest), bytes.Compare(a.id[:], b.id[:]))
 	})
@@ -56,7 +58,18 @@ func (w *work) name(ctx context.Context, world *world, clusters []*cluster) (map
 			cl.of.id, taken[cl.id] = cl.id, true
 		}
 	}
-	return known, w.birth(ctx, clusters, known, taken)
+	return known, w.birth(ctx, world, clusters, known, taken)
+}
+
+// own finds out which customers' fate is decided here: those that have live records here, and then have all of them here, and
+// those that have none anywhere. A record that comes back to life may remember a customer that others carry on elsewhere.
+func (world *world) own(known map[CustomerID]*Customer) {
+	world.owned = map[CustomerID]bool{}
+	for _, m := range world.stored {
+		if c := known[m.Customer]; c != nil && (m.Live || c.Status != Active) {
+			world.owned[m.Customer] = true
+		}
+	}
 }
 
 // older puts the record that we heard of first first.
@@ -65,11 +78,9 @@ func (w *work) older(a, b RecordID) int {
 }
 
 // birth names the clusters that no claim named.
-func (w *work) birth(ctx context.Context, clusters []*cluster, known map[CustomerID]*Customer, taken map[CustomerID]bool) error {
-	inside := map[CustomerID]bool{} // ids whose fate is decided here: free unless taken
-	for id := range known {
-		inside[id] = true
-	}
+func (w *work) birth(
+	ctx context.Context, world *world, clusters []*cluster, known map[CustomerID]*Customer, taken map[CustomerID]bool,
+) error {
 	var nameless []*cluster
 	for _, c := range clusters {
 		if c.id.IsZero() {
@@ -89,7 +100,7 @@ func (w *work) birth(ctx context.Context, clusters []*cluster, known map[Custome
 		nameless = slices.DeleteFunc(nameless, func(c *cluster) bool {
 			for _, rec := range c.records {
 				id := rec.Birth(n)
-				if old := known[id]; !taken[id] && (old == nil || inside[id] || old.Status != Active) {
+				if old := known[id]; !taken[id] && (old == nil || world.owned[id] || old.Status != Active) {
 					c.id, taken[id] = id, true
 					return true
 				}
@@ -140,7 +151,7 @@ func (w *work) retire(world *world, clusters []*cluster, known map[CustomerID]*C
 	}
 	for former, to := range heirs {
 		old := known[former]
-		if carried[former] || old == nil {
+		if carried[former] || !world.owned[former] {
 			continue
 		}
 		next := &Customer{ID: former, Version: old.Version + 1, CreatedAt: old.CreatedAt, UpdatedAt: w.now, Status: Gone}

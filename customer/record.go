@@ -2,6 +2,7 @@ package customer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -225,6 +226,8 @@ func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 
 // erase lays down an erasure. What is left is the id of the record and the version.
 func (r *Record) erase(v Version) event.Outcome {
+	// Not later is meant by the source's version: a mended mapping must not bring back what was erased.
+	v.Mapping, v.Hash = math.MaxInt64, math.MaxUint64
 	s := r.scope(v.Source.scope())
 	d := v.Compare(s.Erased)
 	if d <= 0 {
