@@ -1,0 +1,195 @@
+package kafka
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/onefold/onefold/event"
+)
+
+// What one record batch may come to once it is read; a batch beyond it is handed on as it lies, as one message that no
+// mapping can read, so that it ends as a dead letter and the next batch is read (invariants 7 and 10).
+const (
+	maxDecompressed = 64 << 20 // bytes; also of all batches of one partition in one answer
+	maxRecords      = 1 << 20  // records a batch says that it has: each costs memory before one is read
+)
+
+// RefusedHeader marks a message whose Value is a whole record batch, as it lies in the log, because the batch is over a
+// limit; the header's value says which. No mapping can read it, so it becomes a dead letter.
+const RefusedHeader = "onefold-refused"
+
+// Offsets of the fields of a record batch, magic 2 (KIP-98); magic is at the same place in the older formats.
+const (
+	batchHeader   = 61
+	batchOverhead = 12 // first offset and length, which the length does not count
+	atLength      = 8
+	atEpoch       = 12
+	atMagic       = 16
+	atCRC         = 17
+	atAttributes  = 21
+	atLastDelta   = 23
+	atProducer    = 43
+	atSequence    = 53
+	atCount       = 57
+)
+
+// batchHead is the head of one record batch, read without looking inside.
+type batchHead struct {
+	first, last int64
+	epoch       int32 // of the leader that wrote it; -1 in formats before magic 2
+	size        int   // bytes, the whole
+	records     int32
+	magic       byte
+}
+
+// nextBatch reads the head of the batch that b begins with; false where b holds no whole batch, which is how an answer that
+// was cut at its byte limit ends.
+func nextBatch(b []byte) (batchHead, bool) {
+	if len(b) <= atMagic {
+		return batchHead{}, false
+	}
+	first := int64(binary.BigEndian.Uint64(b))
+	size := int64(int32(binary.BigEndian.Uint32(b[atLength:]))) + batchOverhead
+	if size <= atMagic || size > int64(len(b)) {
+		return batchHead{}, false
+	}
+	h := batchHead{first: first, last: first, epoch: -1, size: int(size), records: 1, magic: b[atMagic]}
+	if h.magic != 2 {
+		return h, true
+	}
+	if size < batchHeader {
+		return batchHead{}, false
+	}
+	h.epoch = int32(binary.BigEndian.Uint32(b[atEpoch:]))
+	h.last = first + int64(int32(binary.BigEndian.Uint32(b[atLastDelta:])))
+	h.records = int32(binary.BigEndian.Uint32(b[atCount:]))
+	return h, true
+}
+
+// intact tells whether the bytes of a batch are those that were written, by its checksum (CRC-32C).
+func (h batchHead) intact(b []byte) bool {
+	return h.magic == 2 && crc32.Checksum(b[atAttributes:h.size], crc32.MakeTable(crc32.Castagnoli)) == binary.BigEndian.Uint32(b[atCRC:])
+}
+
+// decoded is what one answer holds for one partition.
+type decoded struct {
+	asked    int64            // the offset that was asked for
+	messages []*event.Message // committed records from there on
+	next     int64            // to ask for; it moves without a message past markers, aborted records and holes
+	epoch    int32            // of the last batch behind next; -1 where next did not move
+	err      error            // of the batch at asked, which is damaged: nothing could be read
+}
+
+// decoder turns answers into messages. It is used by one goroutine; its buffers are reused, so that messages own copies.
+type decoder struct {
+	source  string
+	topic   string
+	topicID string
+	inflate inflater
+}
+
+// decode reads a partition's batches from an offset on: checksums, transactions (read committed, for which the request must
+// ask as well), control records and compacted holes are ProcessFetchPartition's. What cannot be read although its bytes are
+// those that were written is handed on unread, so that it ends as a dead letter (invariant 7); damage is an error.
+func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) decoded {
+	log := rp.RecordBatches
+	for h, ok := nextBatch(log); ok && h.last < asked; h, ok = nextBatch(log) {
+		log = log[h.size:] // compressed message sets and compacted logs may begin earlier than asked
+	}
+	first, some := nextBatch(log)
+	if !some {
+		return decoded{asked: asked, next: asked, epoch: -1}
+	}
+	if first.magic > 2 {
+		return decoded{asked: asked, next: asked, epoch: -1, err: fmt.Errorf("the batch at offset %d has the unknown format %d", first.first, first.magic)}
+	}
+	if first.records > maxRecords {
+		return d.refuse(rp.Partition, asked, first, log, fmt.Sprintf("too_large: the batch holds %d records, the limit is %d", first.records, maxRecords))
+	}
+	part := *rp
+	part.RecordBatches = log[:readable(log)]
+	d.inflate.reset()
+	opts := kgo.ProcessFetchPartitionOpts{Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: d.topic, Partition: rp.Partition}
+	fp, next := kgo.ProcessFetchPartition(opts, &part, &d.inflate, nil)
+	if next == asked && len(fp.Records) == 0 { // the first batch is the trouble; a later one is first next time
+		switch {
+		case errors.Is(fp.Err, kgo.ErrMaxDecompress):
+			return d.refuse(rp.Partition, asked, first, log, fmt.Sprintf("too_large: the batch inflates to more than %d bytes", maxDecompressed))
+		case first.intact(log):
+			return d.refuse(rp.Partition, asked, first, log, "decode: the records of the batch cannot be read")
+		}
+		return decoded{asked: asked, next: asked, epoch: -1, err: fmt.Errorf("the batch at offset %d is damaged: %w", first.first, cmp.Or(fp.Err, errDamaged))}
+	}
+	out := decoded{asked: asked, next: next, epoch: epochBefore(log, next), messages: make([]*event.Message, len(fp.Records))}
+	for i, r := range fp.Records {
+		out.messages[i] = d.message(r)
+	}
+	return out
+}
+
+var errDamaged = errors.New("its records cannot be read")
+
+// readable answers the length of the batches before the first that is over the limit of records or of a format that is not known.
+func readable(log []byte) int {
+	n := 0
+	for h, ok := nextBatch(log); ok && h.records <= maxRecords && h.magic <= 2; h, ok = nextBatch(log[n:]) {
+		n += h.size
+	}
+	return n
+}
+
+// epochBefore answers the leader epoch of the last batch that ends before next. The epoch of a batch, not of a record: a
+// commit marker may be of a later epoch than the records before it, and only its own passes the broker's check for a cut log.
+func epochBefore(log []byte, next int64) int32 {
+	epoch := int32(-1)
+	for h, ok := nextBatch(log); ok && h.last < next; h, ok = nextBatch(log) {
+		epoch, log = h.epoch, log[h.size:]
+	}
+	return epoch
+}
+
+// refuse hands a batch on unread, as one message at its last offset.
+func (d *decoder) refuse(partition int32, asked int64, h batchHead, log []byte, why string) decoded {
+	m := &event.Message{
+		Source: d.source, Topic: d.topic, TopicID: d.topicID, Partition: partition, Offset: h.last, Epoch: h.epoch,
+		Value:   bytes.Clone(log[:h.size]),
+		Headers: []event.Header{{Key: RefusedHeader, Value: []byte(why)}},
+	}
+	return decoded{asked: asked, messages: []*event.Message{m}, next: h.last + 1, epoch: h.epoch}
+}
+
+// message copies a record out of the buffers that it lies in: one allocation for all its bytes.
+func (d *decoder) message(r *kgo.Record) *event.Message {
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Value)
+	}
+	own := make([]byte, 0, n)
+	keep := func(b []byte) []byte {
+		if b == nil {
+			return nil // null and empty are two facts
+		}
+		from := len(own)
+		own = append(own, b...)
+		return own[from:len(own):len(own)]
+	}
+	m := &event.Message{
+		Source: d.source, Topic: d.topic, TopicID: d.topicID,
+		Partition: r.Partition, Offset: r.Offset, Epoch: r.LeaderEpoch, Time: r.Timestamp.UTC(),
+		Key: keep(r.Key), Value: keep(r.Value),
+	}
+	if len(r.Headers) > 0 {
+		m.Headers = make([]event.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			m.Headers[i] = event.Header{Key: h.Key, Value: keep(h.Value)}
+		}
+	}
+	return m
+}

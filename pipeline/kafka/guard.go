@@ -1,0 +1,296 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Times of the guard.
+const (
+	idleTimeout  = 10 * time.Minute // between two requests of a connection, as Apache Kafka has it
+	frameTimeout = 30 * time.Second // for the rest of a request that has begun
+	keepFrame    = 1 << 20          // bytes of buffer that a connection keeps
+)
+
+// guard is the listener that kfake accepts from. A connection of it hands over whole requests, checked: kfake trusts the
+// sizes, keys and records that it is sent, one frame of 14 bytes ends its process. What is refused ends its connection, with
+// a line in the log.
+type guard struct {
+	net.Listener
+	log      *slog.Logger
+	maxFrame int
+	slots    chan struct{}
+	opened   chan struct{} // closed when known is set
+	known    versions
+
+	mu    sync.Mutex
+	conns map[*guarded]struct{}
+}
+
+func newGuard(ln net.Listener, c BrokerConfig) *guard {
+	return &guard{
+		Listener: ln, log: c.Log, maxFrame: c.MaxFrame,
+		slots: make(chan struct{}, c.MaxConnections), opened: make(chan struct{}), conns: map[*guarded]struct{}{},
+	}
+}
+
+// open lets the requests pass that the broker knows; until then there is ApiVersions alone, others wait.
+func (g *guard) open(known versions) {
+	g.known = known
+	close(g.opened)
+}
+
+// Accept answers the next connection, as long as there are not too many (invariant 10).
+func (g *guard) Accept() (net.Conn, error) {
+	for {
+		conn, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case g.slots <- struct{}{}:
+		default:
+			g.log.Warn("embedded broker: refused a connection", "client", conn.RemoteAddr().String(), "reason", "too many connections")
+			_ = conn.Close()
+			continue
+		}
+		c := &guarded{Conn: conn, guard: g, ctx: context.Background()}
+		c.ctx, c.cancel = context.WithCancel(c.ctx)
+		g.mu.Lock()
+		g.conns[c] = struct{}{}
+		g.mu.Unlock()
+		return c, nil
+	}
+}
+
+func (g *guard) closeAll() {
+	_ = g.Listener.Close()
+	g.mu.Lock()
+	conns := make([]*guarded, 0, len(g.conns))
+	for c := range g.conns {
+		conns = append(conns, c)
+	}
+	g.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// guarded is one client's connection: Read gives nothing but whole requests that were checked.
+type guarded struct {
+	net.Conn
+	guard  *guard
+	ctx    context.Context
+	cancel context.CancelFunc
+	frame  bytes.Buffer
+	rest   []byte // of frame, not yet read
+	check  checker
+	once   sync.Once
+}
+
+// Close closes the connection and frees its slot; kfake calls it more than once.
+func (c *guarded) Close() error {
+	var err error
+	c.once.Do(func() {
+		c.cancel()
+		err = c.Conn.Close()
+		c.guard.mu.Lock()
+		delete(c.guard.conns, c)
+		c.guard.mu.Unlock()
+		<-c.guard.slots
+	})
+	return err
+}
+
+func (c *guarded) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// next reads one request and checks it.
+func (c *guarded) next() error {
+	if c.frame.Cap() > keepFrame {
+		c.frame = bytes.Buffer{}
+	}
+	c.frame.Reset()
+	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(&c.frame, c.Conn, 4); err != nil {
+		return err
+	}
+	n, err := frameSize(c.frame.Bytes(), c.guard.maxFrame)
+	if err != nil {
+		return c.refuse(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(&c.frame, c.Conn, n); err != nil { // grows as bytes come, not by what the size says
+		return err
+	}
+	frame := c.frame.Bytes()
+	if known := c.guard.versions(c.ctx, frame[4:]); known == nil {
+		return net.ErrClosed
+	} else if frame, err = c.check.frame(frame, known); err != nil {
+		return c.refuse(err)
+	}
+	c.rest = frame
+	return nil
+}
+
+func (c *guarded) refuse(err error) error {
+	c.guard.log.Warn("embedded broker: refused a connection", "client", c.RemoteAddr().String(), "reason", err.Error())
+	if errors.Is(err, errHTTP) {
+		_, _ = io.WriteString(c.Conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks the Kafka protocol, not HTTP.\n")
+	}
+	_ = c.Close()
+	return err
+}
+
+// versions answers what may pass; it waits until that is known, which is moments after the start.
+func (g *guard) versions(ctx context.Context, request []byte) versions {
+	if int16(binary.BigEndian.Uint16(request)) == kmsg.ApiVersions.Int16() {
+		select {
+		case <-g.opened:
+			return g.known
+		default:
+			return versions{kmsg.ApiVersions.Int16(): {}} // learn's question
+		}
+	}
+	select {
+	case <-g.opened:
+		return g.known
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+var errHTTP = errors.New("this is HTTP: an HTTP client has the wrong port")
+
+// frameSize reads the size of a request.
+func frameSize(head []byte, limit int) (int64, error) {
+	n := binary.BigEndian.Uint32(head)
+	if int64(n) <= int64(limit) && n >= 8 {
+		return int64(n), nil
+	}
+	switch {
+	case bytes.Equal(head[:3], []byte{22, 3, 1}):
+		return 0, errors.New("this is TLS, and the port speaks plain text: set security.protocol to PLAINTEXT")
+	case n < 8:
+		return 0, fmt.Errorf("a request of %d bytes is none", n)
+	case bytes.Contains([]byte("GET POSTPUT HEADDELEOPTIPATCCONNTRACPRI "), head):
+		return 0, errHTTP
+	}
+	return 0, fmt.Errorf("a request of %d bytes, the limit is %d", n, limit)
+}
+
+// checker checks requests; it is used by one goroutine.
+type checker struct{ decoder decoder }
+
+// frame answers the request, size included, as the broker may read it: of a known key and version, well formed, and with
+// record batches that a broker which looks inside would take. Parsing is what could panic, so it does so here first, where
+// that ends one connection.
+func (k *checker) frame(frame []byte, known versions) (checked []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			checked, err = nil, fmt.Errorf("a request that cannot be read: %v", p)
+		}
+	}()
+	r := kbin.Reader{Src: frame[4:]}
+	key, version, correlation := r.Int16(), r.Int16(), r.Int32()
+	span, ok := known[key]
+	if !ok {
+		return nil, fmt.Errorf("request %d is not known", key)
+	}
+	if key == kmsg.ApiVersions.Int16() && version > span.max {
+		return tooNew(version, correlation), nil
+	}
+	if version < span.min || version > span.max {
+		return nil, fmt.Errorf("%s version %d, the broker knows %d to %d", kmsg.NameForKey(key), version, span.min, span.max)
+	}
+	_ = r.NullableString() // client id
+	req := kmsg.RequestForKey(key)
+	if req == nil {
+		return nil, fmt.Errorf("request %d is not known", key)
+	}
+	req.SetVersion(version)
+	if req.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	if !r.Ok() {
+		return nil, fmt.Errorf("the head of a %s request cannot be read", kmsg.NameForKey(key))
+	}
+	if err := req.ReadFrom(r.Src); err != nil {
+		return nil, fmt.Errorf("a %s request that cannot be read: %w", kmsg.NameForKey(key), err)
+	}
+	if produce, ok := req.(*kmsg.ProduceRequest); ok {
+		err = k.batches(produce)
+	}
+	return frame, err
+}
+
+// tooNew answers an ApiVersions request of a version that nobody can read yet, in a form that the broker can: it answers
+// that it does not know the version, and the client asks again in one that it knows (KIP-511).
+func tooNew(version int16, correlation int32) []byte {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "unknown", "0"
+	req.Version = version
+	return kmsg.NewRequestFormatter().AppendRequest(nil, req, correlation)
+}
+
+// batches looks inside what is to be written, as Apache Kafka does: kfake takes it unread, and its compaction trips over it
+// an hour later.
+func (k *checker) batches(req *kmsg.ProduceRequest) error {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if err := k.batch(p.Records); err != nil {
+				return fmt.Errorf("records for %s/%d: %w", t.Topic, p.Partition, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (k *checker) batch(log []byte) error {
+	for len(log) > 0 {
+		h, ok := nextBatch(log)
+		switch {
+		case !ok || h.magic != 2:
+			return errors.New("not a record batch of format 2")
+		case !h.intact(log):
+			return errors.New("the checksum of a record batch is wrong")
+		case h.records < 1 || h.records > maxRecords || h.last != h.first+int64(h.records)-1:
+			return fmt.Errorf("a record batch that says it has %d records", h.records)
+		}
+		k.decoder.inflate.reset()
+		opts := kgo.ProcessFetchPartitionOpts{Offset: h.first, KeepControlRecords: true}
+		fp, _ := kgo.ProcessFetchPartition(opts, &kmsg.FetchResponseTopicPartition{RecordBatches: log[:h.size]}, &k.decoder.inflate, nil)
+		if fp.Err != nil {
+			return fmt.Errorf("a record batch that cannot be read: %w", fp.Err)
+		}
+		if len(fp.Records) != int(h.records) {
+			return fmt.Errorf("a record batch says it has %d records, %d can be read", h.records, len(fp.Records))
+		}
+		log = log[h.size:]
+	}
+	return nil
+}

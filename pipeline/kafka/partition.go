@@ -1,0 +1,302 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/onefold/onefold/event"
+)
+
+// Why a partition stands still until somebody decides: reading on would lose records or read other ones, so nothing is ever
+// reset in silence. Denied alone is tried again, once a minute.
+const (
+	HaltTruncated = "truncated"  // the log ends before our position, or was cut and has grown again
+	HaltDataLost  = "data-lost"  // retention has removed records that we had not read
+	HaltCorrupt   = "corrupt"    // a batch fails its checksum
+	HaltGone      = "topic-gone" // the topic was deleted
+	HaltRecreated = "recreated"  // the topic was deleted and made anew: our position means nothing in it
+	HaltDenied    = "denied"     // the broker lets us not read it
+)
+
+const deniedRetry = time.Minute
+
+// PartitionState is how far one partition is read and why it stands still, if it does.
+type PartitionState struct {
+	event.Partition           // Partition is -1 while the topic's partitions are not known
+	TopicID         string    // 32 hex digits
+	Next            int64     // offset to fetch next; -1 before the first
+	HighWatermark   int64     // offset after the last record; -1 where unknown
+	LastStable      int64     // offset up to which transactions are decided: we are held there by an open one
+	LastTime        time.Time // of the last message fetched; zero where none was
+	InFlight        int       // messages handed on and not acknowledged
+	Queued          int       // messages fetched and not handed on
+	Halted          string    // a Halt code, or empty
+	Err             error     // what is wrong, also where it is being retried
+}
+
+// partition is one partition of a subscription: a fetcher fills its queue, its own goroutine hands messages on.
+type partition struct {
+	event.Partition
+	topicID string
+	limits  SubscriberOptions
+	out     chan<- *message.Message
+	backoff func(int) time.Duration
+	filled  chan struct{} // 1: the queue has become longer, or is to be looked at
+
+	mu       sync.Mutex
+	at       leader
+	drained  func() // wakes the fetcher that reads this partition
+	next     int64
+	epoch    int32 // of the last batch read, -1 where unknown
+	high     int64
+	stable   int64
+	last     time.Time
+	queue    []*event.Message
+	queued   int64 // bytes
+	inFlight int
+	halted   string
+	err      error
+	retryAt  time.Time
+	failures int
+	suspect  bool // the batch at next failed its checksum once
+}
+
+// delivery is a message that was handed on.
+type delivery struct {
+	msg   *event.Message
+	frame *message.Message
+	done  context.CancelFunc
+}
+
+func size(m *event.Message) int64 { return int64(len(m.Key) + len(m.Value)) }
+
+// hungry tells whether the partition wants records from node now; later, if not zero, is when to ask again, and full that
+// it waits for room.
+func (p *partition) hungry(node int32, now time.Time) (yes, full bool, later time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.at.node != node || (p.halted != "" && p.halted != HaltDenied):
+		return false, false, time.Time{}
+	case now.Before(p.retryAt):
+		return false, false, p.retryAt
+	case p.full():
+		return false, true, time.Time{}
+	}
+	return true, false, time.Time{}
+}
+
+// full tells that as much is queued as half an answer holds; the rest of the answer may still come on top.
+func (p *partition) full() bool {
+	return p.queued >= int64(p.limits.PartitionBytes)/2 || len(p.queue) >= maxQueued
+}
+
+// maxQueued is how many small messages may be queued before no more are asked for.
+const maxQueued = 4096
+
+// deliver hands the queue on in offset order, a bounded number of messages and bytes ahead of the oldest that is not
+// acknowledged (invariant 10), until ctx ends.
+func (p *partition) deliver(ctx context.Context) {
+	var flight []delivery // oldest first
+	var bytes int64
+	var ready delivery
+	defer func() {
+		ready.cancel()
+		for _, d := range flight {
+			d.done()
+		}
+	}()
+	for try := 0; ; {
+		if ready.frame == nil {
+			ready = p.frame(ctx, p.head())
+		}
+		var out chan<- *message.Message
+		var acked, nacked <-chan struct{}
+		if ready.frame != nil && (len(flight) == 0 || len(flight) < p.limits.MaxInFlight && bytes+size(ready.msg) <= p.limits.MaxInFlightBytes) {
+			out = p.out
+		}
+		if len(flight) > 0 {
+			acked, nacked = flight[0].frame.Acked(), flight[0].frame.Nacked()
+		}
+		select {
+		case out <- ready.frame:
+			flight, bytes = append(flight, ready), bytes+size(ready.msg)
+			ready = delivery{}
+			p.pop(len(flight))
+		case <-acked:
+			n := settled(flight)
+			for i := range flight[:n] {
+				flight[i].done()
+				bytes -= size(flight[i].msg)
+				flight[i] = delivery{}
+			}
+			flight, try = flight[n:], 0
+			p.flying(len(flight))
+		case <-nacked:
+			ready.cancel()
+			ready = delivery{}
+			p.again(flight)
+			flight, bytes = nil, 0
+			if sleep(ctx, p.backoff(try)) != nil {
+				return
+			}
+			try++
+		case <-p.filled:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d delivery) cancel() {
+	if d.done != nil {
+		d.done()
+	}
+}
+
+// settled counts the acknowledged messages that no other stands before.
+func settled(flight []delivery) int {
+	for n, d := range flight {
+		select {
+		case <-d.frame.Acked():
+		default:
+			return n
+		}
+	}
+	return len(flight)
+}
+
+// frame puts a message into the frame of the stream library: the message itself travels in the context, which ends when
+// the frame is acknowledged or the subscription is over. Of headers with one name the first is in the metadata.
+func (p *partition) frame(ctx context.Context, m *event.Message) delivery {
+	if m == nil {
+		return delivery{}
+	}
+	ctx, cancel := context.WithCancel(event.NewContext(ctx, m))
+	f := message.NewMessage(m.ID(), m.Value)
+	for _, h := range m.Headers {
+		if _, ok := f.Metadata[h.Key]; !ok {
+			f.Metadata[h.Key] = string(h.Value)
+		}
+	}
+	f.SetContext(ctx)
+	return delivery{msg: m, frame: f, done: cancel}
+}
+
+func (p *partition) head() *event.Message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		return nil
+	}
+	return p.queue[0]
+}
+
+// pop takes the head off the queue, which was handed on, and asks for more when there is room again.
+func (p *partition) pop(flying int) {
+	p.mu.Lock()
+	wasFull := p.full()
+	p.queued -= size(p.queue[0])
+	p.queue[0] = nil
+	p.queue = p.queue[1:]
+	p.inFlight = flying
+	wake := p.drained
+	if !wasFull || p.full() {
+		wake = nil
+	}
+	p.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
+}
+
+func (p *partition) flying(n int) {
+	p.mu.Lock()
+	p.inFlight = n
+	p.mu.Unlock()
+}
+
+// again puts what is in flight and not acknowledged back before the queue. The frames that were handed on are void: their
+// contexts end, and what becomes of them is not looked at any more.
+func (p *partition) again(flight []delivery) {
+	var back []*event.Message
+	for _, d := range flight {
+		select {
+		case <-d.frame.Acked():
+		default:
+			back = append(back, d.msg)
+		}
+		d.done()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range back {
+		p.queued += size(m)
+	}
+	p.queue = append(back, p.queue...)
+	p.inFlight = 0
+}
+
+// fill appends what an answer held, and moves on to where the next begins. An answer to a question that is not ours any more
+// is dropped: when a leader moves, two may be asked.
+func (p *partition) fill(d decoded) {
+	p.mu.Lock()
+	if d.asked != p.next {
+		p.mu.Unlock()
+		return
+	}
+	for _, m := range d.messages {
+		p.queued += size(m)
+		p.last = m.Time
+	}
+	p.queue = append(p.queue, d.messages...)
+	if d.next > p.next {
+		p.next, p.suspect = d.next, false
+	}
+	if d.epoch >= 0 {
+		p.epoch = d.epoch
+	}
+	p.mu.Unlock()
+	select {
+	case p.filled <- struct{}{}:
+	default:
+	}
+}
+
+// well notes a good answer.
+func (p *partition) well(high, stable int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.high, p.stable = high, stable
+	p.halted, p.err, p.failures = "", nil, 0
+}
+
+// ail notes a failure that is tried again after a while, longer each time.
+func (p *partition) ail(now time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+	p.retryAt = now.Add(p.backoff(p.failures))
+	p.failures++
+}
+
+// halt stops reading, what was read before is still handed on. It answers whether this is news.
+func (p *partition) halt(code string, err error, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	news := p.halted != code
+	p.halted, p.err, p.retryAt = code, err, now.Add(deniedRetry)
+	return news
+}
+
+func (p *partition) state() PartitionState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return PartitionState{
+		Partition: p.Partition, TopicID: p.topicID, Next: p.next, HighWatermark: p.high, LastStable: p.stable,
+		LastTime: p.last, InFlight: p.inFlight, Queued: len(p.queue), Halted: p.halted, Err: p.err,
+	}
+}

@@ -1,0 +1,375 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/onefold/onefold/event"
+)
+
+// record is one record to be written.
+type record struct {
+	key, value []byte
+	headers    []event.Header
+}
+
+// recordOf reads a record out of a message: see KeyMetadata, TombstoneMetadata and IDHeader.
+func recordOf(m *message.Message) record {
+	r := record{value: m.Payload}
+	if r.value == nil {
+		r.value = []byte{}
+	}
+	if key, ok := m.Metadata[KeyMetadata]; ok {
+		r.key = []byte(key)
+	}
+	if len(m.Payload) == 0 && m.Metadata[TombstoneMetadata] == "true" {
+		r.value = nil
+	}
+	if _, ok := m.Metadata[IDHeader]; !ok {
+		r.headers = append(r.headers, event.Header{Key: IDHeader, Value: []byte(m.UUID)})
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
+		if k != KeyMetadata && k != TombstoneMetadata {
+			r.headers = append(r.headers, event.Header{Key: k, Value: []byte(m.Metadata[k])})
+		}
+	}
+	return r
+}
+
+// size is an upper bound of the record's bytes in a batch, the batch's own head included.
+func (r *record) size() int {
+	n := batchHeader + 5*6 + len(r.key) + len(r.value)
+	for _, h := range r.headers {
+		n += 10 + len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// append writes the record's body (KIP-98): lengths are varints, -1 for null.
+func (r *record) append(dst []byte, delta int) []byte {
+	dst = append(dst, 0) // attributes
+	dst = kbin.AppendVarlong(dst, 0)
+	dst = kbin.AppendVarint(dst, int32(delta))
+	dst = kbin.AppendVarintBytes(dst, r.key)
+	dst = kbin.AppendVarintBytes(dst, r.value)
+	dst = kbin.AppendVarint(dst, int32(len(r.headers)))
+	for _, h := range r.headers {
+		dst = kbin.AppendVarintString(dst, h.Key)
+		dst = kbin.AppendVarintBytes(dst, h.Value)
+	}
+	return dst
+}
+
+// laneKey is one partition of one topic; a topic made anew has new lanes.
+type laneKey struct {
+	topic     [16]byte
+	partition int32
+}
+
+// lane is the producer's state for one partition: who we are to it and how many records we have written. Whoever holds its
+// lock has the only batch in flight.
+type lane struct {
+	lock     chan struct{} // 1
+	producer int64         // -1 before there is one
+	epoch    int16
+	sequence int32
+	spent    int64 // the producer id whose epochs are used up, -1 for none
+}
+
+// renew makes the broker forget what it expects of us here, after an answer that is in doubt: a batch that was perhaps
+// written must not let the next be taken for it. The epoch is bumped locally (KIP-360).
+func (l *lane) renew() {
+	l.sequence = 0
+	if l.epoch++; l.epoch == math.MaxInt16 {
+		l.producer, l.spent = -1, l.producer
+	}
+}
+
+// work is what one Publish has for one partition: batches, the first of which is to be sent, and frozen once it was.
+type work struct {
+	partition int32
+	lane      *lane
+	batches   [][]byte
+	counts    []int32
+	asked     bool // the first batch is on its way
+	doubtful  bool // it was sent, and the answer did not come
+	err       error
+}
+
+// work encodes a partition's records, as many as fit a batch, and takes the partition's lane.
+func (p *Publisher) work(ctx context.Context, t *topic, partition int32, records []record) (*work, error) {
+	p.mu.Lock()
+	key := laneKey{t.id, partition}
+	l, ok := p.lanes[key]
+	if !ok {
+		l = &lane{lock: make(chan struct{}, 1), producer: -1, spent: -1}
+		p.lanes[key] = l
+	}
+	p.mu.Unlock()
+	w := &work{partition: partition, lane: l}
+	now := p.o.Now().UnixMilli()
+	for len(records) > 0 {
+		n, size := 1, records[0].size()
+		for n < len(records) && size+records[n].size() <= p.o.MaxBatchBytes {
+			size += records[n].size()
+			n++
+		}
+		w.batches = append(w.batches, p.encode(records[:n], size, now))
+		w.counts = append(w.counts, int32(n))
+		records = records[n:]
+	}
+	select {
+	case l.lock <- struct{}{}:
+		return w, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for what is being written to partition %d: %w", partition, ctx.Err())
+	}
+}
+
+func release(works []*work) {
+	for _, w := range works {
+		<-w.lane.lock
+	}
+}
+
+// encode makes a batch; who writes it, and its checksum, are stamped on before it is sent.
+func (p *Publisher) encode(records []record, size int, now int64) []byte {
+	raw := make([]byte, 0, size)
+	var body []byte
+	for i := range records {
+		body = records[i].append(body[:0], i)
+		raw = append(kbin.AppendVarint(raw, int32(len(body))), body...)
+	}
+	rb := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: int32(len(records) - 1), FirstTimestamp: now, MaxTimestamp: now,
+		NumRecords: int32(len(records)), Records: raw,
+	}
+	if p.compressor != nil {
+		packed, codec := p.compressor.Compress(new(bytes.Buffer), raw)
+		if codec > 0 && len(packed) < len(raw) {
+			rb.Records, rb.Attributes = packed, int16(codec)
+		}
+	}
+	rb.Length = int32(batchHeader - batchOverhead + len(rb.Records))
+	return rb.AppendTo(make([]byte, 0, batchHeader+len(rb.Records)))
+}
+
+// stamp writes into the first batch who sends it and which of the partition's records it begins with. A batch that was sent
+// keeps its stamp: by it the broker knows it again.
+func (w *work) stamp() {
+	b := w.batches[0]
+	binary.BigEndian.PutUint64(b[atProducer:], uint64(w.lane.producer))
+	binary.BigEndian.PutUint16(b[atProducer+8:], uint16(w.lane.epoch))
+	binary.BigEndian.PutUint32(b[atSequence:], uint32(w.lane.sequence))
+	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// written moves on to the next batch.
+func (w *work) written() {
+	n := w.counts[0]
+	w.batches, w.counts, w.doubtful, w.err = w.batches[1:], w.counts[1:], false, nil
+	if w.lane.sequence > math.MaxInt32-n-DefaultMaxBatchBytes { // Kafka wraps here; a new epoch is simpler and as good
+		w.lane.renew()
+		return
+	}
+	w.lane.sequence += n
+}
+
+// produce sends all batches, those of different partitions together, one a partition at a time, until every one is
+// acknowledged or ctx ends. A partition that fails for good does not hold up the others.
+func (p *Publisher) produce(ctx context.Context, name string, works []*work) error {
+	var refused error
+	for try := 0; ; {
+		left := slices.DeleteFunc(slices.Clone(works), func(w *work) bool { return len(w.batches) == 0 })
+		if len(left) == 0 {
+			return refused
+		}
+		before := pending(left)
+		err := p.round(ctx, name, left)
+		for _, w := range left {
+			if w.err != nil && event.ClassOf(w.err) == event.Permanent {
+				refused = w.err
+				w.batches, w.counts = nil, nil
+			}
+		}
+		if pending(left) < before {
+			try = 0
+			continue
+		}
+		if ctx.Err() == nil {
+			_ = sleep(ctx, p.client.backoff(try)) // ctx is looked at next
+			_, _ = p.look(ctx, name)              // leaders may have moved; if that fails, so does the next round
+			try++
+		}
+		if ctx.Err() != nil {
+			for _, w := range left {
+				if len(w.batches) > 0 {
+					w.lane.renew()
+				}
+			}
+			return event.Errorf(event.Retryable, "broker", "", "not acknowledged in time: %w", errors.Join(err, refused, ctx.Err()))
+		}
+	}
+}
+
+func pending(works []*work) int {
+	n := 0
+	for _, w := range works {
+		n += len(w.batches)
+	}
+	return n
+}
+
+// round sends the first batch of each work to its leader, to all brokers at once. It answers the last error.
+func (p *Publisher) round(ctx context.Context, name string, works []*work) error {
+	t, err := p.topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := p.introduce(ctx, works); err != nil {
+		return err
+	}
+	byNode := map[int32][]*work{}
+	for _, w := range works {
+		l, ok := t.leader(w.partition)
+		if !ok || l.node < 0 {
+			w.err = fmt.Errorf("partition %d has no leader", w.partition)
+			continue
+		}
+		byNode[l.node] = append(byNode[l.node], w)
+	}
+	var sending sync.WaitGroup
+	for node, ws := range byNode {
+		sending.Go(func() { p.send(ctx, name, node, ws) })
+	}
+	sending.Wait()
+	for _, w := range works {
+		if w.err != nil {
+			err = w.err
+		}
+	}
+	return err
+}
+
+// introduce gets a producer id from the cluster, once, and gives it to the lanes that have none.
+func (p *Publisher) introduce(ctx context.Context, works []*work) error {
+	var id int64
+	select {
+	case id = <-p.id:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { p.id <- id }()
+	for _, w := range works {
+		if w.lane.producer >= 0 || w.doubtful {
+			continue
+		}
+		if id < 0 || id == w.lane.spent {
+			req := kmsg.NewPtrInitProducerIDRequest()
+			req.TransactionTimeoutMillis = int32(time.Minute.Milliseconds())
+			resp, err := ask[*kmsg.InitProducerIDResponse](ctx, p.client, anyNode, req)
+			if err != nil {
+				return err
+			}
+			if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+				return fmt.Errorf("ask for a producer id: %w", err)
+			}
+			id = resp.ProducerID
+		}
+		w.lane.producer, w.lane.epoch, w.lane.sequence = id, 0, 0
+	}
+	return nil
+}
+
+// send writes the first batches of works, all led by one broker, and notes in each what became of it.
+func (p *Publisher) send(ctx context.Context, name string, node int32, works []*work) {
+	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	defer cancel()
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = name
+	for _, w := range works {
+		w.asked, w.err = true, errors.New("the broker's answer leaves this partition out")
+		if !w.doubtful {
+			w.stamp()
+		}
+		rp := kmsg.NewProduceRequestTopicPartition()
+		rp.Partition, rp.Records = w.partition, w.batches[0]
+		t.Partitions = append(t.Partitions, rp)
+	}
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = -1, int32(requestTimeout.Milliseconds())
+	req.Topics = []kmsg.ProduceRequestTopic{t}
+	v, err := p.client.version(ctx, node, req.Key())
+	if err == nil {
+		req.SetVersion(v)
+		var resp kmsg.Response
+		resp, _, err = p.client.exchange(ctx, node, req, nil)
+		if got, ok := resp.(*kmsg.ProduceResponse); ok {
+			p.judge(works, got)
+		}
+		for _, w := range works {
+			w.doubtful = w.doubtful || w.asked
+		}
+	}
+	for _, w := range works {
+		if err != nil && w.asked {
+			w.err = err
+		}
+	}
+}
+
+func (p *Publisher) judge(works []*work, resp *kmsg.ProduceResponse) {
+	for _, t := range resp.Topics {
+		for _, rp := range t.Partitions {
+			for _, w := range works {
+				if w.partition == rp.Partition && w.asked {
+					w.asked = false
+					w.judge(rp.ErrorCode)
+				}
+			}
+		}
+	}
+}
+
+// judge does what the broker's answer to the first batch asks for.
+func (w *work) judge(code int16) {
+	switch err := kerr.ErrorForCode(code); {
+	case err == nil, errors.Is(err, kerr.DuplicateSequenceNumber):
+		w.written()
+	case errors.Is(err, kerr.OutOfOrderSequenceNumber), errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.UnknownProducerID):
+		// The broker knows another history of us, such as after it lost its log's end. Begin anew: if the batch was written
+		// after all it is there twice, with the same onefold-id.
+		w.lane.renew()
+		w.doubtful, w.err = false, err
+	case errors.Is(err, kerr.RequestTimedOut), errors.Is(err, kerr.NotEnoughReplicasAfterAppend):
+		w.doubtful, w.err = true, err
+	case kerr.IsRetriable(err):
+		w.err = err
+	default:
+		w.err = event.Errorf(event.Permanent, reason(err), "", "partition %d refuses the batch: %w", w.partition, err)
+		if w.doubtful {
+			w.lane.renew()
+		}
+	}
+}
+
+func reason(err error) string {
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
+		return "too_large"
+	}
+	return "broker"
+}

@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/onefold/onefold/event"
+)
+
+// Defaults of SubscriberOptions.
+const (
+	DefaultMaxInFlight      = 256
+	DefaultMaxInFlightBytes = 16 << 20
+	DefaultPartitionBytes   = 1 << 20
+	DefaultRequestBytes     = 16 << 20
+	DefaultMaxWait          = 500 * time.Millisecond
+	DefaultRefresh          = 30 * time.Second
+)
+
+// Positions is where sources stand: the store's, in the transaction of whose effects they move. Claim makes partitions ours,
+// fencing off who held them before, and answers where each resumes; Next is -1 for one that was never read, which begins at
+// its earliest record.
+type Positions interface {
+	Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error)
+}
+
+// SubscriberOptions bound what a Subscriber holds (invariant 10); a zero takes the default.
+type SubscriberOptions struct {
+	MaxInFlight      int           // messages handed on and not acknowledged, a partition; 1 hands on one after the other
+	MaxInFlightBytes int64         // their keys and values; one larger message alone is still handed on
+	PartitionBytes   int32         // of log asked for, a partition
+	RequestBytes     int32         // of log asked for, a request
+	MaxWait          time.Duration // the broker's patience where nothing is new
+	Refresh          time.Duration // between looks at the topic's partitions
+	Log              *slog.Logger  // nil: silent
+}
+
+func (o SubscriberOptions) withDefaults() SubscriberOptions {
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, DefaultMaxInFlight)
+	o.MaxInFlightBytes = cmp.Or(o.MaxInFlightBytes, DefaultMaxInFlightBytes)
+	o.PartitionBytes = cmp.Or(o.PartitionBytes, DefaultPartitionBytes)
+	o.RequestBytes = cmp.Or(o.RequestBytes, DefaultRequestBytes)
+	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
+	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Subscriber reads sources (message.Subscriber). It hands the messages of a partition on in offset order, a bounded number
+// ahead of the oldest that is not acknowledged; between partitions there is no order. Nothing is recorded on Ack: the
+// position moves in the store, with the effect (invariant 1).
+//
+// Each message carries its *event.Message in its context (event.FromContext), its UUID is the event's ID, its metadata are
+// the record's headers. A Nack hands on again, after a while, every message of that partition from the oldest that is not
+// acknowledged; what was handed on before is void and its context ends.
+type Subscriber struct {
+	client    *Client
+	positions Positions
+	sources   map[string]string
+	o         SubscriberOptions
+
+	mu     sync.Mutex
+	subs   map[*subscription]context.CancelFunc
+	closed bool
+	ended  sync.WaitGroup
+}
+
+// NewSubscriber makes a subscriber of topics, each the topic of the source that sources names for it. It starts nothing.
+func NewSubscriber(client *Client, positions Positions, sources map[string]string, o SubscriberOptions) *Subscriber {
+	return &Subscriber{
+		client: client, positions: positions, sources: sources, o: o.withDefaults(),
+		subs: map[*subscription]context.CancelFunc{},
+	}
+}
+
+// Subscribe reads all partitions of a topic, those added later too, until ctx ends or Close. A topic that does not exist is
+// waited for, never created. A second subscription of the same topic takes the partitions from the first.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	source, ok := s.sources[topic]
+	if !ok {
+		return nil, fmt.Errorf("subscribe to %s: no source reads this topic", topic)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errors.New("subscribe to " + topic + ": the subscriber is closed")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	out := make(chan *message.Message)
+	sub := newSubscription(s, source, topic, out)
+	s.subs[sub] = cancel
+	s.ended.Go(func() {
+		defer close(out)
+		defer cancel()
+		sub.run(ctx)
+		s.mu.Lock()
+		delete(s.subs, sub)
+		s.mu.Unlock()
+	})
+	return out, nil
+}
+
+// Close ends all subscriptions, closes their channels and waits for all that they started. Messages that are not acknowledged
+// are void. The client stays open.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for _, cancel := range s.subs {
+		cancel()
+	}
+	s.mu.Unlock()
+	s.ended.Wait()
+	return nil
+}
+
+// State answers how far each partition is, by source and partition.
+func (s *Subscriber) State() []PartitionState {
+	s.mu.Lock()
+	var states []PartitionState
+	for sub := range s.subs {
+		states = append(states, sub.state()...)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(states, func(a, b PartitionState) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+	})
+	return states
+}
