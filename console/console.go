@@ -1,0 +1,104 @@
+// Package console is the window on an installation: the JSON API that the command line, scripts and other programs use,
+// and the admin handler that says how the process is. It asks and it tells; it computes nothing of its own.
+package console
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Config is what the API stands on.
+type Config struct {
+	Customers   Customers
+	Steward     Steward
+	DeadLetters DeadLetters
+	Status      func(context.Context) (*Status, error)
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// Customers is what is asked of the registry.
+type Customers interface {
+	Customer(ctx context.Context, id customer.CustomerID) (*customer.Customer, error)
+	Find(ctx context.Context, q customer.Query) ([]*customer.Customer, error)
+	Timeline(ctx context.Context, id customer.CustomerID, limit int) ([]*customer.Interaction, error)
+	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
+	Export(ctx context.Context, w io.Writer, canonical bool) error
+}
+
+// Steward is what the registry is told by people.
+type Steward interface {
+	Join(ctx context.Context, d customer.Decision) error
+	Split(ctx context.Context, d customer.Decision) error
+	Forget(ctx context.Context, id customer.CustomerID, now time.Time) error
+}
+
+// DeadLetters is where dead letters are kept.
+type DeadLetters interface {
+	// DeadLetters answers letters newest first, of one source or, with an empty name, of all; after is the id of the last one seen.
+	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
+	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
+	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
+}
+
+// Limits of the API (invariant 10).
+const (
+	MaxBody     = 64 << 10         // bytes of a request
+	MaxHeader   = 16 << 10         // bytes of a request's line and headers
+	MaxRequests = 64               // at one time; more are told to come again
+	MaxLetters  = 500              // dead letters in one answer
+	Patience    = 30 * time.Second // with one request; an export has as long as its reader takes each piece in that time
+)
+
+// New returns the API, version 1, under /api/v1. It serves this machine only, and refuses what another site's page makes a
+// browser send: loopback is no proof of who calls.
+func New(c Config) http.Handler {
+	a := &api{Config: c}
+	mux := http.NewServeMux()
+	for path, methods := range a.routes() {
+		mux.Handle(path, a.dispatch(methods))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, &Problem{Status: http.StatusNotFound, Code: "not_found",
+			Message: "there is nothing at this address", Hint: "see " + root + "/openapi.yaml"})
+	})
+	return a.guard(mux)
+}
+
+type api struct{ Config }
+
+const root = "/api/v1"
+
+// route is one method of one path: its handler, and every query parameter that it understands.
+type route struct {
+	handle func(w http.ResponseWriter, r *http.Request) error
+	params []string
+	long   bool // writes for as long as there is something to write
+}
+
+func (a *api) routes() map[string]map[string]route {
+	get := func(h func(http.ResponseWriter, *http.Request) error, params ...string) map[string]route {
+		return map[string]route{http.MethodGet: {handle: h, params: params}}
+	}
+	return map[string]map[string]route{
+		root + "/customers": get(a.find, "email", "phone", "name", "birthDate", "identifier", "source", "key", "limit"),
+		root + "/customers/{id}": {
+			http.MethodGet:    {handle: a.customer},
+			http.MethodDelete: {handle: a.forget},
+		},
+		root + "/customers/{id}/timeline": get(a.timeline, "limit"),
+		root + "/why":                     get(a.why, "a", "b"),
+		root + "/export":                  {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
+		root + "/decisions":               {http.MethodPost: {handle: a.decide}},
+		root + "/dead-letters":            get(a.letters, "source", "after", "limit"),
+		root + "/dead-letters/{id}":       get(a.letter, "reveal"),
+		root + "/status":                  get(a.status),
+		root + "/openapi.yaml":            get(openAPI),
+	}
+}

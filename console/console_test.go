@@ -1,0 +1,427 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+var (
+	noon  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	alice = customer.RecordID{1}
+	alyce = customer.RecordID{2}
+	one   = customer.CustomerID{1}
+	old   = customer.CustomerID{9}
+)
+
+func ana() *customer.Customer {
+	version := customer.Version{Source: customer.TimeVersion(noon, "shop"), Mapping: 3, Hash: 7}
+	claim := customer.Claim{Value: customer.Text("Ana"), Source: "shop", Key: "1", Version: version, At: noon, Event: "shop/t/0/1"}
+	return &customer.Customer{
+		ID: one, Version: 2, Status: customer.Active, CreatedAt: noon, UpdatedAt: noon,
+		Attributes: []customer.Attribute{
+			{Path: customer.Path{Name: "givenName"}, Claim: claim, Rule: "trust", Losers: []customer.Claim{claim}},
+			{Path: customer.Path{Name: "address", ID: "home"}, Claim: customer.Claim{
+				Value: customer.Value{Parts: map[string]string{"postalCode": "1010"}}, Source: "shop", Key: "1", Version: version}, Rule: "union"},
+		},
+		Members: []customer.Member{{Record: alice, Source: "shop", Key: "1"}, {Record: alyce, Source: "bank", Key: "A/2"}},
+	}
+}
+
+// desk is a registry of one customer, and what it was told.
+type desk struct {
+	asked    customer.Query
+	told     []customer.Decision
+	forgot   customer.CustomerID
+	exported error
+	hold     chan struct{} // if set, Find waits for it
+}
+
+func (d *desk) Customer(_ context.Context, id customer.CustomerID) (*customer.Customer, error) {
+	if id == one || id == old {
+		return ana(), nil
+	}
+	return nil, fmt.Errorf("customer %s: %w", id, customer.ErrNotFound)
+}
+
+func (d *desk) Find(_ context.Context, q customer.Query) ([]*customer.Customer, error) {
+	d.asked = q
+	if d.hold != nil {
+		<-d.hold
+	}
+	switch q.Email {
+	case "ana@example.com":
+		return []*customer.Customer{ana()}, nil
+	case "broken@example.com":
+		return nil, errors.New("store: disk I/O error near ana@example.com")
+	case "slow@example.com":
+		return nil, context.DeadlineExceeded
+	case "":
+		return nil, event.Errorf(event.Permanent, "validation", "", "say whom to look for")
+	}
+	return nil, nil
+}
+
+func (d *desk) Timeline(context.Context, customer.CustomerID, int) ([]*customer.Interaction, error) {
+	amount, err := customer.NewAmount("12.50", "EUR")
+	return []*customer.Interaction{{
+		Key: "o1", Type: "order", Amount: amount, OccurredAt: noon, ID: customer.InteractionID{3}, Source: "shop",
+		Parties: []customer.Party{{Role: "customer", Key: "1", Record: alice}},
+	}}, err
+}
+
+func (d *desk) Why(_ context.Context, a, b string) (*customer.Explanation, error) {
+	if a == "nobody/1" {
+		return nil, fmt.Errorf("a record of that name: %w", customer.ErrNotFound)
+	}
+	x := &customer.Explanation{
+		A: customer.Member{Record: alice, Source: "shop", Key: "1"}, B: customer.Member{Record: alyce, Source: "bank", Key: "A/2"},
+		CustomerA: one, CustomerB: one, Same: true, Verdict: "joined", Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits,
+		Steps: []customer.Step{{Comparison: "email", Level: "exact", Weight: 12 * customer.Bits}},
+		Keys:  []customer.SharedKey{{Type: "email"}},
+	}
+	for i := range d.told {
+		x.Decision = &d.told[i]
+	}
+	return x, nil
+}
+
+func (d *desk) Export(_ context.Context, w io.Writer, canonical bool) error {
+	fmt.Fprintf(w, "{\"canonical\":%t}\n", canonical)
+	return d.exported
+}
+
+func (d *desk) Join(_ context.Context, dec customer.Decision) error {
+	dec.Kind, dec.ID = customer.Same, "dec_1"
+	d.told = append(d.told, dec)
+	return nil
+}
+
+func (d *desk) Split(_ context.Context, dec customer.Decision) error {
+	dec.Kind, dec.ID = customer.NotSame, "dec_2"
+	d.told = append(d.told, dec)
+	return nil
+}
+
+func (d *desk) Forget(_ context.Context, id customer.CustomerID, _ time.Time) error {
+	d.forgot = id
+	return nil
+}
+
+func (d *desk) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
+	if source == "quiet" || after != "" {
+		return nil, nil
+	}
+	return []event.DeadLetter{letter()}, nil
+}
+
+func (d *desk) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
+	if id != "dead_1" {
+		return nil, customer.ErrNotFound
+	}
+	l := letter()
+	return &l, nil
+}
+
+func letter() event.DeadLetter {
+	return event.DeadLetter{
+		ID: "dead_1", Source: "shop", Topic: "t", Partition: 1, Offset: 42, Part: "", Time: noon, At: noon, Class: event.Poison,
+		Reason: "decode", Message: "not JSON", Mapping: "shopify@3", Attempts: 1,
+		Value: []byte(`{"email":"ana@example.com","n":12,"ok":true`), Headers: []event.Header{{Key: "x", Value: []byte("ana")}},
+	}
+}
+
+func status(context.Context) (*console.Status, error) {
+	return &console.Status{
+		Version: "1", State: console.Degraded, Reasons: []string{"broker: away"}, StartedAt: noon,
+		Counts: customer.Counts{Records: 2, Customers: 1},
+		Sources: []console.SourceStatus{{
+			Name: "shop", Adapter: "shopify@3", Topic: "t", Received: 3, InFlight: 1, Outcomes: console.Outcomes{Applied: 2},
+			Partitions: []console.PartitionStatus{{Partition: 0, Next: 2, End: 3, Lag: 1}}, Lag: 1,
+		}},
+	}, nil
+}
+
+func handler(d *desk, log io.Writer) http.Handler {
+	return console.New(console.Config{
+		Customers: d, Steward: d, DeadLetters: d, Status: status,
+		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
+	})
+}
+
+// call asks the API as a program on this machine does.
+func call(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestFindPassesTheQuestionOn(t *testing.T) {
+	d := &desk{}
+	w := call(handler(d, io.Discard), "GET", "/api/v1/customers?email=ana@example.com&phone=1&name=n&birthDate=b&identifier=i&limit=5", "")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"givenName"`) {
+		t.Error(w.Code, w.Body)
+	}
+	want := customer.Query{Email: "ana@example.com", Phone: "1", Name: "n", BirthDate: "b", Identifier: "i", Limit: 5}
+	if diff := cmp.Diff(want, d.asked); diff != "" {
+		t.Error(diff)
+	}
+	call(handler(d, io.Discard), "GET", "/api/v1/customers?source=s&key=a%2Fb", "")
+	if diff := cmp.Diff(customer.Query{Source: "s", Key: "a/b"}, d.asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCustomerNamesTheIDThatWasAsked(t *testing.T) {
+	w := call(handler(&desk{}, io.Discard), "GET", "/api/v1/customers/"+old.String(), "")
+	var got struct {
+		Asked, ID customer.CustomerID
+		Version   int64
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Asked != old || got.ID != one || got.Version != 2 {
+		t.Error(w.Body, err)
+	}
+}
+
+func TestDecisions(t *testing.T) {
+	d := &desk{}
+	h := handler(d, io.Discard)
+	w := call(h, "POST", "/api/v1/decisions", `{"kind":"same","a":"shop/1","b":"bank/A/2","author":"kim","reason":"called"}`)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"dec_1"`) {
+		t.Error(w.Code, w.Body)
+	}
+	call(h, "POST", "/api/v1/decisions", `{"kind":"not-same","a":"shop/1","b":"bank/A/2","author":"kim"}`)
+	pair := customer.NewPair(alice, alyce)
+	want := []customer.Decision{
+		{ID: "dec_1", Kind: customer.Same, Pair: pair, Author: "kim", Reason: "called", At: noon},
+		{ID: "dec_2", Kind: customer.NotSame, Pair: pair, Author: "kim", At: noon},
+	}
+	if diff := cmp.Diff(want, d.told); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEraseSaysWhatItDoesNotReach(t *testing.T) {
+	d := &desk{}
+	w := call(handler(d, io.Discard), "DELETE", "/api/v1/customers/"+one.String(), "")
+	if w.Code != 200 || d.forgot != one || !strings.Contains(w.Body.String(), "backups") {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+func TestExport(t *testing.T) {
+	w := call(handler(&desk{}, io.Discard), "GET", "/api/v1/export?canonical=true", "")
+	if w.Body.String() != "{\"canonical\":true}\n" || w.Header().Get("Content-Type") != "application/x-ndjson" {
+		t.Error(w.Header(), w.Body)
+	}
+	t.Run("is broken off when it fails midway", func(t *testing.T) {
+		srv := httptest.NewServer(handler(&desk{exported: errors.New("disk")}, io.Discard))
+		defer srv.Close()
+		resp, err := http.Get(srv.URL + "/api/v1/export")
+		if err == nil {
+			defer resp.Body.Close()
+			_, err = io.ReadAll(resp.Body)
+		}
+		if err == nil {
+			t.Error("half an export looks like a whole one")
+		}
+	})
+}
+
+// Every way of calling wrongly is told by one object, with its status, and with nothing personal in it.
+func TestProblems(t *testing.T) {
+	cases := []struct {
+		method, path, body string
+		headers            []string
+		status             int
+		code, says         string
+	}{
+		{"GET", "/api/v1/customers", "", nil, 400, "bad_request", "say whom"},
+		{"GET", "/api/v1/customers?mail=a", "", nil, 400, "bad_request", "one of: email"},
+		{"GET", "/api/v1/customers?email=a&email=b", "", nil, 400, "bad_request", "twice"},
+		{"GET", "/api/v1/customers?email=a&limit=x", "", nil, 400, "bad_request", "whole number"},
+		{"GET", "/api/v1/customers?email=a&limit=0", "", nil, 400, "bad_request", "whole number"},
+		{"GET", "/api/v1/customers?email=slow@example.com", "", nil, 503, "timeout", "longer"},
+		{"GET", "/api/v1/customers?email=broken@example.com", "", nil, 500, "internal", "log"},
+		{"GET", "/api/v1/customers/7", "", nil, 400, "bad_request", "cus_"},
+		{"GET", "/api/v1/customers/" + customer.CustomerID{5}.String(), "", nil, 404, "not_found", "nothing is known"},
+		{"GET", "/api/v1/why?a=x", "", nil, 400, "bad_request", "two names"},
+		{"GET", "/api/v1/why?a=nobody/1&b=c", "", nil, 404, "not_found", "nothing is known"},
+		{"GET", "/api/v1/export?canonical=yes", "", nil, 400, "bad_request", "true or false"},
+		{"GET", "/api/v1/dead-letters?limit=501", "", nil, 400, "bad_request", "at most 500"},
+		{"GET", "/api/v1/dead-letters/none", "", nil, 404, "not_found", "nothing is known"},
+		{"GET", "/api/v1/nowhere", "", nil, 404, "not_found", "openapi"},
+		{"POST", "/api/v1/status", "{}", nil, 405, "method_not_allowed", "GET"},
+		{"POST", "/api/v1/decisions", `{"kind":"same"`, nil, 400, "bad_request", "JSON"},
+		{"POST", "/api/v1/decisions", `{"kind":"same"} {}`, nil, 400, "bad_request", "follows"},
+		{"POST", "/api/v1/decisions", `{"knd":"same"}`, nil, 400, "bad_request", "JSON"},
+		{"POST", "/api/v1/decisions", `{"kind":"maybe","a":"b","b":"c","author":"k"}`, nil, 400, "bad_request", "same, not-same"},
+		{"POST", "/api/v1/decisions", `{"kind":"same","a":"b","author":"k"}`, nil, 400, "bad_request", "two names"},
+		{"POST", "/api/v1/decisions", `{"kind":"same","a":"b","b":"c"}`, nil, 400, "bad_request", "author"},
+		{"POST", "/api/v1/decisions", `{"kind":"not-same","a":"cus_x","b":"c","author":"k"}`, nil, 400, "bad_request", "many records"},
+		{"POST", "/api/v1/decisions", `{"kind":"same","a":"nobody/1","b":"c","author":"k"}`, nil, 404, "not_found", "nothing"},
+		{"POST", "/api/v1/decisions", `{"kind":"same","a":"a","b":"c","author":"` + strings.Repeat("k", 3000) + `"}`, nil, 400, "bad_request", "2,000"},
+		{"POST", "/api/v1/decisions", `{"kind":"` + strings.Repeat("k", console.MaxBody) + `"}`, nil, 413, "too_large", "64 KiB"},
+		{"POST", "/api/v1/decisions", "kind=same", []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", "JSON"},
+		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "cross-site"}, 403, "cross_site", "another site"},
+		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "same-site"}, 403, "cross_site", "another site"},
+		{"GET", "/api/v1/status", "", []string{"Origin", "https://evil.example"}, 403, "cross_site", "another site"},
+		{"DELETE", "/api/v1/customers/" + one.String(), "", []string{"Origin", "null"}, 403, "cross_site", "another site"},
+	}
+	for _, c := range cases {
+		t.Run(c.method+" "+c.path[:min(60, len(c.path))]+" "+c.code, func(t *testing.T) {
+			w := call(handler(&desk{}, io.Discard), c.method, c.path, c.body, c.headers...)
+			var p console.Problem
+			dec := json.NewDecoder(w.Body)
+			dec.DisallowUnknownFields()
+			if err := dec.Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != c.status || p.Code != c.code || !strings.Contains(p.Error(), c.says) {
+				t.Errorf("%d %+v", w.Code, p)
+			}
+			if strings.Contains(p.Error(), "example.com") {
+				t.Error("personal data in", p)
+			}
+		})
+	}
+}
+
+func TestOtherNamesOfThisMachineAreRefused(t *testing.T) {
+	for host, want := range map[string]int{
+		"127.0.0.1:8080": 200, "localhost:8080": 200, "LOCALHOST": 200, "[::1]:8080": 200, "[::1]": 200, "127.9.9.9": 200,
+		"rebound.example:8080": 421, "10.0.0.1:8080": 421, "": 421, "127.0.0.1.nip.example": 421,
+	} {
+		r := httptest.NewRequest("GET", "/api/v1/status", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		handler(&desk{}, io.Discard).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("Host %q: %d, want %d", host, w.Code, want)
+		}
+	}
+}
+
+func TestTooManyAtOnce(t *testing.T) {
+	d := &desk{hold: make(chan struct{})}
+	h := handler(d, io.Discard)
+	done := make(chan int, console.MaxRequests+1)
+	for range console.MaxRequests + 1 {
+		go func() { done <- call(h, "GET", "/api/v1/customers?email=ana@example.com", "").Code }()
+	}
+	if code := <-done; code != 503 { // only one that finds no room answers before the others are let go
+		t.Error(code)
+	}
+	close(d.hold)
+	for range console.MaxRequests {
+		if code := <-done; code != 200 {
+			t.Error(code)
+		}
+	}
+}
+
+func TestLetters(t *testing.T) {
+	h := handler(&desk{}, io.Discard)
+	w := call(h, "GET", "/api/v1/dead-letters?limit=1", "")
+	if !strings.Contains(w.Body.String(), `"next":"dead_1"`) || strings.Contains(w.Body.String(), "value") {
+		t.Error(w.Body)
+	}
+	if w = call(h, "GET", "/api/v1/dead-letters?source=quiet", ""); w.Body.String() != "{\"deadLetters\":[]}\n" {
+		t.Error(w.Body)
+	}
+	var log bytes.Buffer
+	h = handler(&desk{}, &log)
+	for path, want := range map[string]console.OpenLetter{
+		"/api/v1/dead-letters/dead_1": {
+			Value: []byte(`{"email":"xxx@xxxxxxx.xxx","n":99,"ok":true`), Headers: []event.Header{{Key: "x", Value: []byte("xxx")}},
+		},
+		"/api/v1/dead-letters/dead_1?reveal=true": {Value: letter().Value, Headers: letter().Headers, Revealed: true},
+	} {
+		var got console.OpenLetter
+		if err := json.Unmarshal(call(h, "GET", path, "").Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		got.Letter = console.Letter{}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if !strings.Contains(log.String(), "dead letter revealed") || strings.Contains(log.String(), "ana") {
+		t.Error("the log says", log.String())
+	}
+}
+
+func TestMaskKeepsTheShape(t *testing.T) {
+	for value, want := range map[string]string{
+		`{"a": "B\"1", "n":null, "x": [true, -1.5e3, "y"]}`:          `{"a": "x\"9", "n":null, "x": [true, -9.9x9, "x"]}`,
+		`{"` + strings.Repeat("k", 70) + `": 1}`:                     `{"` + strings.Repeat("x", 70) + `": 9}`,
+		`[nullx, tru]`:                                               `[nullx, xxx]`,
+		`{"a": "open`:                                                `{"a": "xxxx`,
+		`<?xml version="1.0"?><Doc a='b 1' c = "d">Ana 7<Nm/></Doc>`: `<?xml version="9.9"?><Doc a='x 9' c = "x">Xxx 9<Nm/></Doc>`,
+		"<!-- Ana --><A>x\xff</A>":                                   "<!-- Xxx --><A>x.</A>",
+		"Ana Silva, 12":                                              "xxx xxxxx, 99",
+		"a\x00\u202e":                                                "x....",
+	} {
+		want = strings.ReplaceAll(want, "Xxx", "xxx")
+		d := &masked{value: value}
+		w := call(console.New(console.Config{Customers: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+			"GET", "/api/v1/dead-letters/dead_1", "")
+		var got console.OpenLetter
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got.Value)); diff != "" {
+			t.Error(diff)
+		}
+		if got.Key != nil {
+			t.Error("null did not stay null")
+		}
+	}
+}
+
+type masked struct {
+	desk
+	value string
+}
+
+func (m *masked) DeadLetter(context.Context, string) (*event.DeadLetter, error) {
+	l := letter()
+	l.Value = []byte(m.value)
+	return &l, nil
+}
+
+func FuzzMask(f *testing.F) {
+	f.Add([]byte(`{"a":"b"}`))
+	f.Add([]byte(`<a b="c">d</a>`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		d := &masked{value: string(value)}
+		w := call(console.New(console.Config{Customers: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+			"GET", "/api/v1/dead-letters/dead_1", "")
+		var got console.OpenLetter
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Value) != len(value) {
+			t.Fatalf("%d bytes became %d: %v", len(value), len(got.Value), err)
+		}
+	})
+}

@@ -1,0 +1,259 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// Found is the answer to a search.
+type Found struct {
+	Customers []*customer.Customer `json:"customers"`
+}
+
+// Answer is one customer, and the id that was asked for: of an alias the customer that it now leads to.
+type Answer struct {
+	Asked customer.CustomerID `json:"asked"`
+	*customer.Customer
+}
+
+// Timeline is what happened between a customer and the company, newest first.
+type Timeline struct {
+	Asked        customer.CustomerID     `json:"asked"`
+	Interactions []*customer.Interaction `json:"interactions"`
+}
+
+// Erasure tells what an erasure did, and what it cannot reach.
+type Erasure struct {
+	Asked      customer.CustomerID `json:"asked"`
+	Erased     bool                `json:"erased"`
+	NotCovered []string            `json:"notCovered"`
+}
+
+// Wish is a decision as a person gives it.
+type Wish struct {
+	Kind   customer.DecisionKind `json:"kind"` // same, not-same
+	A      string                `json:"a"`    // record id or source/key; for same a customer's id too
+	B      string                `json:"b"`
+	Author string                `json:"author"`
+	Reason string                `json:"reason,omitempty"`
+}
+
+func (a *api) find(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := number(q.Get("limit"))
+	if err != nil {
+		return err
+	}
+	found, err := a.Customers.Find(r.Context(), customer.Query{
+		Email: q.Get("email"), Phone: q.Get("phone"), Name: q.Get("name"), BirthDate: q.Get("birthDate"),
+		Identifier: q.Get("identifier"), Source: q.Get("source"), Key: q.Get("key"), Limit: limit,
+	})
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		found = []*customer.Customer{}
+	}
+	reply(w, http.StatusOK, Found{Customers: found})
+	return nil
+}
+
+func number(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, bad("limit", "a limit is a whole number from 1", "")
+	}
+	return n, nil
+}
+
+func (a *api) customer(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	c, err := a.Customers.Customer(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, Answer{Asked: id, Customer: c})
+	return nil
+}
+
+func idOf(r *http.Request) (id customer.CustomerID, err error) {
+	if id.UnmarshalText([]byte(r.PathValue("id"))) != nil {
+		return id, bad("id", "this is not a customer's id", "an id is cus_ and 26 letters and digits; /api/v1/customers?source=&key= finds one")
+	}
+	return id, nil
+}
+
+func (a *api) timeline(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	limit, err := number(r.URL.Query().Get("limit"))
+	if err != nil {
+		return err
+	}
+	interactions, err := a.Customers.Timeline(r.Context(), id, limit)
+	if err != nil {
+		return err
+	}
+	if interactions == nil {
+		interactions = []*customer.Interaction{}
+	}
+	reply(w, http.StatusOK, Timeline{Asked: id, Interactions: interactions})
+	return nil
+}
+
+func (a *api) why(w http.ResponseWriter, r *http.Request) error {
+	x, y := r.URL.Query().Get("a"), r.URL.Query().Get("b")
+	if x == "" || y == "" {
+		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
+	}
+	explanation, err := a.Customers.Why(r.Context(), x, y)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, explanation)
+	return nil
+}
+
+func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	if err := a.Steward.Forget(r.Context(), id, a.Now()); err != nil {
+		return err
+	}
+	a.Log.InfoContext(r.Context(), "customer erased", slog.String("customer", id.String()))
+	reply(w, http.StatusOK, Erasure{Asked: id, Erased: true, NotCovered: []string{
+		"messages on the sources' topics", "the embedded broker's log", "dead letters", "backups",
+	}})
+	return nil
+}
+
+// decide takes a person's word on two parties, and answers how they stand to each other now.
+func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
+	var wish Wish
+	if err := read(r, &wish); err != nil {
+		return err
+	}
+	say := a.Steward.Join
+	switch {
+	case wish.Kind == customer.NotSame:
+		say = a.Steward.Split
+		if strings.HasPrefix(wish.A, "cus_") || strings.HasPrefix(wish.B, "cus_") {
+			return bad("a", "a customer has many records, and it is two of them that are not the same",
+				"name two records by rec_... or source/key; customer get lists them")
+		}
+	case wish.Kind != customer.Same:
+		return bad("kind", "there is no such kind of decision", "one of: same, not-same")
+	case wish.A == "" || wish.B == "":
+		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
+	}
+	if wish.Author == "" {
+		return bad("author", "a decision names its author", "")
+	}
+	if len(wish.Author)+len(wish.Reason) > maxWords {
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	now, err := a.Customers.Why(r.Context(), wish.A, wish.B)
+	if err != nil {
+		return err
+	}
+	d := customer.Decision{Pair: customer.NewPair(now.A.Record, now.B.Record), Author: wish.Author, Reason: wish.Reason, At: a.Now()}
+	if err := say(r.Context(), d); err != nil {
+		return err
+	}
+	if now, err = a.Customers.Why(r.Context(), d.A.String(), d.B.String()); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, now)
+	return nil
+}
+
+const maxWords = 2_000 // bytes of a decision's author and reason
+
+// read reads the one JSON object of a request, strictly. That the type must be given keeps forms of other sites out.
+func read(r *http.Request, v any) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Message: "the request is not marked as JSON", Hint: "send Content-Type: application/json"}
+	}
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		_, err = dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return bad("", "something follows the JSON object", "send one object")
+	}
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return err
+	}
+	return bad("", "the request is not the JSON object that is expected here", "see "+root+"/openapi.yaml")
+}
+
+// export writes every customer, one JSON object a line. What fails after the first line breaks the connection off: a reader
+// must not take half for the whole.
+func (a *api) export(w http.ResponseWriter, r *http.Request) error {
+	canonical, err := flag(r, "canonical")
+	if err != nil {
+		return err
+	}
+	out := &stream{w: w, deadlines: http.NewResponseController(w)}
+	err = a.Customers.Export(r.Context(), out, canonical)
+	if err != nil && out.begun {
+		a.Log.ErrorContext(r.Context(), "export broken off", slog.Any("err", err))
+		panic(http.ErrAbortHandler)
+	}
+	if err == nil && !out.begun {
+		_, err = out.Write(nil)
+	}
+	return err
+}
+
+// flag reads a parameter that is true or false.
+func flag(r *http.Request, name string) (bool, error) {
+	switch r.URL.Query().Get(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, bad(name, "this is true or false", "")
+}
+
+// stream writes lines for as long as the reader takes each piece in time.
+type stream struct {
+	w         http.ResponseWriter
+	deadlines *http.ResponseController
+	begun     bool
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	if !s.begun {
+		s.begun = true
+		s.w.Header().Set("Content-Type", "application/x-ndjson")
+		s.w.WriteHeader(http.StatusOK)
+	}
+	_ = s.deadlines.SetWriteDeadline(time.Now().Add(Patience)) // a writer without deadlines is a test's
+	return s.w.Write(b)
+}

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// Status is how the service is: what it holds, what each source has come to since the process began, and what waits.
+type Status struct {
+	Version   string          `json:"version"`
+	State     State           `json:"state"`
+	Reasons   []string        `json:"reasons,omitempty"` // why it is not ready
+	StartedAt time.Time       `json:"startedAt"`
+	Counts    customer.Counts `json:"counts"`
+	Sources   []SourceStatus  `json:"sources"` // by name
+}
+
+// State is a word for how the process is.
+type State string
+
+// The states of the process.
+const (
+	Starting State = "starting"
+	Ready    State = "ready"
+	Degraded State = "degraded" // something that it needs is away; it goes on as far as it can
+	Draining State = "draining" // it was asked to end
+)
+
+// SourceStatus is how one source is. received = the sum of outcomes + inFlight (invariant 7).
+type SourceStatus struct {
+	Name       string            `json:"name"`
+	Adapter    string            `json:"adapter"` // with its revision: "shopify@3"
+	Topic      string            `json:"topic"`
+	Received   int64             `json:"received"`
+	InFlight   int64             `json:"inFlight"`
+	Outcomes   Outcomes          `json:"outcomes"`
+	Lag        int64             `json:"lag"` // messages on the topic that have not taken effect
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// Outcomes counts how messages ended.
+type Outcomes struct {
+	Applied   int64 `json:"applied"`
+	Duplicate int64 `json:"duplicate"`
+	Stale     int64 `json:"stale"`
+	Ignored   int64 `json:"ignored"`
+	Dead      int64 `json:"dead"`
+}
+
+// Sum is the number of messages that have ended.
+func (o Outcomes) Sum() int64 { return o.Applied + o.Duplicate + o.Stale + o.Ignored + o.Dead }
+
+// PartitionStatus is how far one partition has taken effect.
+type PartitionStatus struct {
+	Partition int32     `json:"partition"`
+	Next      int64     `json:"next"` // offset of the next message that takes effect
+	End       int64     `json:"end"`  // offset that the next message on the topic will have
+	Lag       int64     `json:"lag"`
+	LastTime  time.Time `json:"lastTime,omitzero"` // of the last message read, by the broker
+	Halted    string    `json:"halted,omitempty"`  // code of why it does not go on
+	Error     string    `json:"error,omitempty"`
+}
+
+func (a *api) status(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, s)
+	return nil
+}
