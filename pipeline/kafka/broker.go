@@ -103,7 +103,8 @@ func (b *Broker) start(ctx context.Context, c BrokerConfig) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return event.Errorf(event.Permanent, "broker", "kafka.listen",
-			"port taken: another program listens on %s. Stop it, set kafka.listen to a free port, or set kafka.brokers if it is the Kafka that you mean", c.Listen)
+			"port taken: another program listens on %s. Stop it, set kafka.listen to a free port, "+
+				"or set kafka.brokers if it is the Kafka that you mean", c.Listen)
 	}
 	if err != nil {
 		return event.Errorf(event.Permanent, "broker", "kafka.listen", "cannot listen on %s: %w", c.Listen, err)
@@ -208,17 +209,23 @@ func loopback(addr string) error {
 // lockDir makes the directory and holds it against a second process, which would damage the log.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, event.Errorf(event.Permanent, "broker", "data", "cannot make the directory of the embedded broker's log: %w. Make it writable, or set data to another", err)
+		return nil, unwritable(err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, ".onefold.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, event.Errorf(event.Permanent, "broker", "data", "cannot write to the directory of the embedded broker's log: %w. Make it writable, or set data to another", err)
+		return nil, unwritable(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, event.Errorf(event.Permanent, "broker", "data", "another process runs a broker on %s: stop it, or set data to another directory", dir)
+		return nil, event.Errorf(event.Permanent, "broker", "data",
+			"another process runs a broker on %s: stop it, or set data to another directory", dir)
 	}
 	return f, nil
+}
+
+func unwritable(err error) error {
+	return event.Errorf(event.Permanent, "broker", "data",
+		"cannot write to the directory of the embedded broker's log: %w. Make it writable, or set data to another", err)
 }
 
 // brokerLog passes kfake's log on. What it warns of at a start, segments that it had to cut, is for a person to see.

@@ -62,7 +62,7 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	}
 	n := int64(binary.BigEndian.Uint32(head[:4])) - 4
 	if n < 0 || n > maxResponse { // invariant 10
-		return nil, fmt.Errorf("an answer of %d bytes, the limit is %d: either this is no Kafka broker or its batches are too large", n, maxResponse)
+		return nil, fmt.Errorf("an answer of %d bytes, the limit is %d: this is no Kafka broker, or its batches are too large", n, maxResponse)
 	}
 	if got := int32(binary.BigEndian.Uint32(head[4:])); got != id {
 		return nil, fmt.Errorf("the answer has correlation id %d, expected %d", got, id)

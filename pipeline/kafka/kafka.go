@@ -129,7 +129,8 @@ func (c *Client) checkNode(ctx context.Context, node int32, where string) error 
 
 func unreachable(where string, err error) error {
 	return event.Errorf(event.Retryable, "broker", "kafka.brokers",
-		"broker %s does not answer as it should: %w. Start it, or mend kafka.brokers; leave kafka.brokers out to use the embedded broker", where, err)
+		"broker %s does not answer as it should: %w. Start it, or mend kafka.brokers; without kafka.brokers the embedded broker is used",
+		where, err)
 }
 
 // Close lets go of the connections. Subscribers and publishers of this client must be closed before.

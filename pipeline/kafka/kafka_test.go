@@ -115,7 +115,9 @@ func newTopic(t testing.TB, c *kafka.Client, partitions int, config map[string]s
 }
 
 // subscribe reads a topic as source "shop" until the test ends.
-func subscribe(t testing.TB, c *kafka.Client, topic string, p kafka.Positions, o kafka.SubscriberOptions) (*kafka.Subscriber, <-chan *message.Message) {
+func subscribe(t testing.TB, c *kafka.Client, topic string, p kafka.Positions, o kafka.SubscriberOptions) (
+	*kafka.Subscriber, <-chan *message.Message,
+) {
 	t.Helper()
 	o.Log = logger()
 	s := kafka.NewSubscriber(c, p, map[string]string{topic: "shop"}, o)
