@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -106,6 +107,28 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
+	records := make([]record, len(messages))
+	for i, m := range messages {
+		records[i] = recordOf(m)
+	}
+	return p.deliver(messages[0].Context(), topic, records, func(i int) string { return messages[i].UUID })
+}
+
+// Send is Publish for those who have raw messages and know no Watermill: key, value and headers are written as they are, null
+// apart from empty. Nothing else of a message is looked at.
+func (p *Publisher) Send(ctx context.Context, topic string, messages ...*event.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	records := make([]record, len(messages))
+	for i, m := range messages {
+		records[i] = record{key: m.Key, value: m.Value, headers: m.Headers}
+	}
+	return p.deliver(ctx, topic, records, strconv.Itoa)
+}
+
+// deliver publishes records; name names one of them.
+func (p *Publisher) deliver(ctx context.Context, topic string, records []record, name func(int) string) error {
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
@@ -115,20 +138,18 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if p.problem != nil {
 		return fmt.Errorf("publish to %s: %w", topic, p.problem)
 	}
-	ctx, cancel := context.WithTimeout(messages[0].Context(), p.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
-	if err := p.publish(ctx, topic, messages); err != nil {
+	if err := p.publish(ctx, topic, records, name); err != nil {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	return nil
 }
 
-func (p *Publisher) publish(ctx context.Context, name string, messages []*message.Message) error {
-	records := make([]record, len(messages))
-	for i, m := range messages {
-		records[i] = recordOf(m)
+func (p *Publisher) publish(ctx context.Context, name string, records []record, id func(int) string) error {
+	for i := range records {
 		if n := records[i].size(); n > p.o.MaxBatchBytes { // invariant 10
-			return event.Errorf(event.Permanent, "too_large", "", "message %s has %d bytes, the limit is %d", m.UUID, n, p.o.MaxBatchBytes)
+			return event.Errorf(event.Permanent, "too_large", "", "message %s has %d bytes, the limit is %d", id(i), n, p.o.MaxBatchBytes)
 		}
 	}
 	t, err := p.topic(ctx, name)
