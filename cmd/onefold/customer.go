@@ -1,0 +1,245 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer"
+)
+
+func (p *program) customerCommand() *cobra.Command {
+	c := &cobra.Command{Use: "customer", Short: "Find, explain, export, join and split customers of the running service"}
+	c.AddCommand(p.findCommand(), p.getCommand(), p.whyCommand(), p.exportCommand(),
+		p.decisionCommand("merge", customer.Same, "Say that two parties are the same: A and B are customer ids, record ids or source/key"),
+		p.decisionCommand("split", customer.NotSame, "Say that two records are not the same party: A and B are record ids or source/key"))
+	return c
+}
+
+func (p *program) findCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "find", Args: cobra.NoArgs,
+		Short:   "Find the customers one of whose records holds everything that is asked for",
+		Example: "  onefold customer find --email ana@example.com\n  onefold customer find --source shop-eu --key 6789 -o json",
+	}
+	asked := map[string]*string{}
+	for _, f := range []struct{ flag, parameter, help string }{
+		{"email", "email", "an e-mail address"},
+		{"phone", "phone", "a telephone number"},
+		{"name", "name", "given and family name"},
+		{"birth-date", "birthDate", "a date of birth, 1980-02-29"},
+		{"identifier", "identifier", "an identifier: type:value, or a value alone"},
+		{"source", "source", "with --key: one source's party"},
+		{"key", "key", "the party's key in --source"},
+	} {
+		asked[f.parameter] = c.Flags().String(f.flag, "", f.help)
+	}
+	limit := c.Flags().Int("limit", 20, "at most so many")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		query := url.Values{"limit": {strconv.Itoa(*limit)}}
+		for parameter, value := range asked {
+			if *value != "" {
+				query.Set(parameter, *value)
+			}
+		}
+		var found console.Found
+		if err := p.ask(c.Context(), http.MethodGet, "/customers", query, nil, &found); err != nil {
+			return err
+		}
+		l := listing{columns: []string{"id", "name", "email", "phone", "records", "sources"}, items: found.Customers, empty: "no customer is found"}
+		for _, c := range found.Customers {
+			l.rows = append(l.rows, []string{c.ID.String(), nameOf(c), c.Text(customer.FieldEmail), c.Text(customer.FieldPhone),
+				strconv.Itoa(len(c.Members)), strings.Join(sourcesOf(c), " ")})
+		}
+		return p.list(l)
+	}
+	return c
+}
+
+// nameOf answers what a person would call the customer.
+func nameOf(c *customer.Customer) string {
+	name := strings.TrimSpace(c.Text("givenName") + " " + c.Text("familyName"))
+	for _, other := range []string{"fullName", "legalName"} {
+		if name == "" {
+			name = c.Text(other)
+		}
+	}
+	return name
+}
+
+func sourcesOf(c *customer.Customer) []string {
+	var names []string
+	for _, m := range c.Members {
+		names = append(names, m.Source)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (p *program) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get ID", Args: cobra.ExactArgs(1),
+		Short: "Show one customer: each value with its origin, the records, and what happened last",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.only("table", "json", "ndjson"); err != nil {
+				return err
+			}
+			var answer console.Answer
+			if err := p.ask(c.Context(), http.MethodGet, "/customers/"+escape(args[0]), nil, nil, &answer); err != nil {
+				return err
+			}
+			return p.one(answer, func(w io.Writer) error {
+				var line console.Timeline
+				query := url.Values{"limit": {"10"}}
+				if err := p.ask(c.Context(), http.MethodGet, "/customers/"+escape(args[0])+"/timeline", query, nil, &line); err != nil {
+					return err
+				}
+				return printCustomer(w, &answer, line.Interactions)
+			})
+		},
+	}
+}
+
+func printCustomer(w io.Writer, a *console.Answer, line []*customer.Interaction) error {
+	fmt.Fprintf(w, "%s  %s  version %d  %s\n", a.ID, plain(nameOf(a.Customer)), a.Version, a.Status)
+	if a.Asked != a.ID {
+		fmt.Fprintf(w, "%s was merged into it\n", a.Asked)
+	}
+	var rows [][]string
+	for _, at := range a.Attributes {
+		rows = append(rows, []string{at.Path.String(), valueText(at.Value), at.Source + "/" + at.Key, at.Rule, strconv.Itoa(len(at.Losers))})
+	}
+	fmt.Fprintln(w)
+	if err := table(w, []string{"path", "value", "from", "rule", "lost to it"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, m := range a.Members {
+		rows = append(rows, []string{m.Record.String(), m.Source + "/" + m.Key})
+	}
+	fmt.Fprintln(w)
+	if err := table(w, []string{"record", "of"}, rows); err != nil || len(line) == 0 {
+		return err
+	}
+	rows = nil
+	for _, in := range line {
+		amount := ""
+		if !in.Amount.IsZero() {
+			amount = in.Amount.String()
+		}
+		rows = append(rows, []string{in.OccurredAt.UTC().Format("2006-01-02 15:04"), in.Type, amount, in.Title, in.Source})
+	}
+	fmt.Fprintln(w)
+	return table(w, []string{"when (UTC)", "what", "amount", "title", "source"}, rows)
+}
+
+// valueText writes a value in one line, parts in the order of their names.
+func valueText(v customer.Value) string {
+	if v.Parts == nil {
+		return v.Text
+	}
+	var parts []string
+	for name, text := range v.Parts {
+		parts = append(parts, name+"="+text)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+func (p *program) whyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "why A B", Args: cobra.ExactArgs(2),
+		Short: "Explain why two parties are, or are not, the same: each a customer id, a record id or source/key",
+		RunE: func(c *cobra.Command, args []string) error {
+			var x customer.Explanation
+			if err := p.ask(c.Context(), http.MethodGet, "/why", url.Values{"a": {args[0]}, "b": {args[1]}}, nil, &x); err != nil {
+				return err
+			}
+			return p.one(x, func(w io.Writer) error { return printExplanation(w, &x) })
+		},
+	}
+}
+
+func printExplanation(w io.Writer, x *customer.Explanation) error {
+	fmt.Fprintf(w, "%s\n\n", plain(x.Verdict))
+	side := func(name string, m customer.Member, id customer.CustomerID) []string {
+		return []string{name, m.Record.String(), m.Source + "/" + m.Key, id.String()}
+	}
+	if err := table(w, []string{"", "record", "of", "customer"}, [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}); err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, s := range x.Steps {
+		rows = append(rows, []string{s.Comparison, s.Level, bits(s.Weight), s.Detail})
+	}
+	rows = append(rows, []string{"sum", "", bits(x.Weight), ""}, []string{"needed", "", bits(x.Threshold), ""})
+	fmt.Fprintln(w)
+	if err := table(w, []string{"comparison", "level", "bits", "detail"}, rows); err != nil {
+		return err
+	}
+	var keys []string
+	for _, k := range x.Keys {
+		if k.Generic {
+			k.Type += " (too common to propose)"
+		}
+		keys = append(keys, k.Type)
+	}
+	if len(keys) > 0 {
+		fmt.Fprintf(w, "\nthey share: %s\n", plain(strings.Join(keys, ", ")))
+	}
+	for _, m := range x.Path {
+		fmt.Fprintf(w, "by way of: %s\n", plain(m.Source+"/"+m.Key))
+	}
+	return nil
+}
+
+func bits(w customer.Weight) string { return fmt.Sprintf("%+.2f", w.Float()) }
+
+func (p *program) exportCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "export", Args: cobra.NoArgs,
+		Short: "Write every active customer as one JSON object a line",
+	}
+	canonical := c.Flags().Bool("canonical", false, "leave out ids, versions and recorded times, sorted: byte-equal for the same events in any order")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		resp, err := p.request(c.Context(), http.MethodGet, "/export", url.Values{"canonical": {strconv.FormatBool(*canonical)}}, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(p.out, resp.Body); err != nil {
+			return fmt.Errorf("the export broke off, what was written is not the whole: %w", err)
+		}
+		return nil
+	}
+	return c
+}
+
+func (p *program) decisionCommand(name string, kind customer.DecisionKind, short string) *cobra.Command {
+	c := &cobra.Command{Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
+		Long: short + ".\nThe decision outranks every score and survives later data."}
+	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
+	reason := c.Flags().String("reason", "", "why, for those who ask later")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		wish := console.Wish{Kind: kind, A: args[0], B: args[1], Author: *author, Reason: *reason}
+		if wish.Author == "" {
+			wish.Author, _ = p.lookup("USER")
+		}
+		if wish.Author == "" {
+			return &usage{text: "a decision names its author", hint: "add --author"}
+		}
+		var x customer.Explanation
+		if err := p.ask(c.Context(), http.MethodPost, "/decisions", nil, wish, &x); err != nil {
+			return err
+		}
+		return p.one(x, func(w io.Writer) error { return printExplanation(w, &x) })
+	}
+	return c
+}

@@ -1,0 +1,42 @@
+// Command onefold consumes customer events from many systems over Kafka and keeps one customer master record of them.
+// This room is thin: flags, wiring and signals. What a command does lives in the room that it belongs to.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// program is what a run of the command has around it. Tests give it buffers; main gives it the process's own.
+type program struct {
+	in       io.Reader
+	out, err io.Writer
+	lookup   func(name string) (string, bool) // the environment's variables
+	now      func() time.Time
+	live     bool // err is a terminal: a line of progress can be drawn over itself
+	asks     bool // in is a terminal: somebody can answer
+
+	format string // of the output: table json ndjson csv
+	server string // of the API that commands talk to
+}
+
+func main() {
+	os.Exit(process())
+}
+
+func process() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	p := &program{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, lookup: os.LookupEnv, now: time.Now,
+		live: isatty.IsTerminal(os.Stderr.Fd()), asks: isatty.IsTerminal(os.Stdin.Fd()),
+	}
+	return p.run(ctx, os.Args[1:])
+}
