@@ -95,7 +95,7 @@ func ReadCases(fsys fs.FS, dir string) ([]Case, error) {
 			return nil, fmt.Errorf("cases of %s: %w", dir, err)
 		}
 		c, err := ReadCase(name, b)
-		if ds := (event.Diagnostics)(nil); errors.As(err, &ds) {
+		if ds := event.Diagnostics(nil); errors.As(err, &ds) {
 			found = append(found, ds...)
 		}
 		cases = append(cases, c)

@@ -267,7 +267,7 @@ func TestXMLAdapters(t *testing.T) {
 	adaptertest.Run(t, statement, files)
 	quoting := mapFunc(func(ctx context.Context, m *event.Message) ([]customer.Change, error) {
 		changes, err := statement(ctx, m)
-		if refused := (event.Refusals)(nil); errors.As(err, &refused) {
+		if refused := event.Refusals(nil); errors.As(err, &refused) {
 			n, _ := codec.XML(m.Value, codec.DefaultLimits)
 			for i := range refused {
 				refused[i].Err.Text += n.All("Ntry")[0].Member("Nm").Text()
@@ -287,7 +287,7 @@ func TestCasesAreAsked(t *testing.T) {
 		t.Errorf("without cases: %v, %v", found, err)
 	}
 	_, err = adaptertest.Examine(t.Context(), acme{}, fstest.MapFS{"x.txtar": {Data: []byte("-- y --\n")}})
-	if ds := (event.Diagnostics)(nil); !errors.As(err, &ds) {
+	if ds := event.Diagnostics(nil); !errors.As(err, &ds) {
 		t.Errorf("a broken case: %v", err)
 	}
 }

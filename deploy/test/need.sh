@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# need.sh race|kafka|kcat: does this machine have what a part of the tests needs?
+#
+# Exit 0: yes. Exit 1: no, and one line says what is missing and how to have it. Exit 3: no, and ONEFOLD_TEST_REQUIRE (a list
+# such as race,kafka,kcat) says that this part must not be left out.
+set -euo pipefail
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+case ${1-} in
+race)
+	if has "$(go env CC)"; then exit 0; fi
+	lacks="the race detector needs a C compiler" remedy="apt-get install gcc libc6-dev"
+	;;
+kafka)
+	if has java && has mvn; then exit 0; fi
+	lacks="a real Apache Kafka needs Java 17 and Maven" remedy="apt-get install default-jre-headless maven"
+	;;
+kcat)
+	if has kcat; then exit 0; fi
+	lacks="the tests with another Kafka client need kcat" remedy="apt-get install kcat"
+	;;
+*)
+	echo "need.sh: race, kafka or kcat is expected" >&2
+	exit 2
+	;;
+esac
+
+case ",${ONEFOLD_TEST_REQUIRE-}," in
+*",$1,"*)
+	echo "MISSING: $lacks, and ONEFOLD_TEST_REQUIRE names $1: $remedy" >&2
+	exit 3
+	;;
+esac
+echo "LEFT OUT: $lacks: $remedy" >&2
+exit 1
