@@ -1,0 +1,187 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// errAbandoned is told to messages that are not finished when the drain is over. It is a cancellation, which the router does
+// not log as a failure.
+var errAbandoned = fmt.Errorf("left to the next start: %w", context.Canceled)
+
+// await is the outermost stage: it hands the mapped message to the sequencer and lets the handler return, and so the message
+// be acknowledged, only when its effect is durable (invariant 1).
+func (in *Ingest) await(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		t := ticketOf(msg)
+		if t.lane != nil {
+			if _, err := next(msg); err != nil {
+				in.seq.abandon(t, err)
+			} else {
+				in.seq.ready(t)
+			}
+		}
+		return nil, t.wait()
+	}
+}
+
+// refuse makes a dead letter of what will not pass by itself (invariant 7): the message goes on, and its partition with it.
+func (in *Ingest) refuse(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		_, err := next(msg)
+		var e *event.Error
+		if !errors.As(err, &e) || !final(e.Class) {
+			return nil, err
+		}
+		t := ticketOf(msg)
+		t.mapped.Changes = nil
+		t.mapped.Refusals = []event.Refusal{{Outcome: event.Dead, Err: e}}
+		return nil, nil
+	}
+}
+
+// final tells the classes of error that no patience mends.
+func final(c event.Class) bool { return c == event.Permanent || c == event.Poison }
+
+// retry tries again what may pass by itself, for as long as it takes: the message holds its partition meanwhile, which is
+// counted and shown. Only the end of the drain gives up, and leaves the message to the next start.
+func (in *Ingest) retry(ctx context.Context) message.HandlerMiddleware {
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			for t := ticketOf(msg); ; {
+				t.mapped.Attempts++
+				_, err := next(msg)
+				if err == nil || final(event.ClassOf(err)) {
+					if t.mapped.Attempts > 1 {
+						in.seq.release(t)
+					}
+					return nil, err
+				}
+				if ctx.Err() != nil {
+					return nil, errAbandoned
+				}
+				in.seq.hold(t, err)
+				if !in.seq.backoff.wait(ctx, in.seq.draining, t.mapped.Attempts-1) {
+					return nil, errAbandoned
+				}
+			}
+		}
+	}
+}
+
+// limit lets a bounded number of a source's messages be mapped at a time (invariant 10). One that waits for its next try is
+// not among them.
+func (in *Ingest) limit(ctx context.Context) message.HandlerMiddleware {
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			t := ticketOf(msg)
+			select {
+			case t.inlet.slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil, errAbandoned
+			}
+			defer func() { <-t.inlet.slots }()
+			return next(msg)
+		}
+	}
+}
+
+// measure times the map stage, each try for itself.
+func (in *Ingest) measure(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		begin := in.c.Now()
+		_, err := next(msg)
+		in.metrics.mapping.Observe(since(in.c.Now(), begin))
+		return nil, err
+	}
+}
+
+// recover makes an error of a panic of an adapter. What it panicked with may quote the message, so the text and the log name
+// the place only (invariant 9).
+func (in *Ingest) recover(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) (out []*message.Message, err error) {
+		defer func() {
+			if recover() == nil {
+				return
+			}
+			t, place := ticketOf(msg), panicked()
+			in.log.Error("an adapter panicked, the message is kept as a dead letter", slog.String("source", t.inlet.source.Name),
+				slog.String("event", t.message.ID()), slog.String("adapter", t.mapped.Adapter), slog.String("place", place))
+			err = event.Errorf(event.Permanent, "internal", "",
+				"the adapter %s panicked at %s: this is a mistake in the adapter, mend it and replay the message", t.mapped.Adapter, place)
+		}()
+		return next(msg)
+	}
+}
+
+// panicked names the function and line that panicked; it is called by the function that recovers.
+func panicked() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", f.Function, f.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
+	}
+}
+
+// handle has the message mapped: the innermost stage.
+func (in *Ingest) handle(ctx context.Context, msg *message.Message) error {
+	t := ticketOf(msg)
+	if size, limit := len(t.message.Value), in.c.Limits.MessageBytes; size > limit {
+		return event.Errorf(event.Poison, "too_large", "", "the message has %d bytes, over the limit of %d: split it at the source", size, limit)
+	}
+	ctx, cancel := context.WithTimeout(ctx, in.c.Limits.MapTimeout)
+	defer cancel()
+	changes, err := t.inlet.source.Source.Map(ctx, t.message)
+	var refused event.Refusals
+	if err != nil && !errors.As(err, &refused) {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && !final(event.ClassOf(err)) {
+			return event.Errorf(event.Retryable, "timeout", "", "the adapter %s took longer than %s", t.mapped.Adapter, in.c.Limits.MapTimeout)
+		}
+		return err
+	}
+	sealed, unsealed := customer.Seal(changes, t.message, t.inlet.source.Mapping)
+	t.mapped.Changes = sealed
+	t.mapped.Refusals = append(complete(refused), unsealed...)
+	return nil
+}
+
+// complete gives every refusal an error, so that nobody behind has to ask.
+func complete(refused event.Refusals) []event.Refusal {
+	out := make([]event.Refusal, len(refused))
+	for i, r := range refused {
+		if r.Err == nil {
+			r.Err = event.Errorf(event.Permanent, "internal", "", "the adapter refused this part without saying why: this is a mistake in the adapter")
+		}
+		out[i] = r
+	}
+	return out
+}
+
+// say answers an error's text for people if it is one of ours, which hold nothing personal; of others only what they are
+// (invariant 9).
+func say(err error) string {
+	var e *event.Error
+	if errors.As(err, &e) {
+		return e.Error()
+	}
+	return fmt.Sprintf("an error that has no class (%T): give it one", err)
+}
+
+// since measures a duration that is never negative: clocks of other machines differ from ours.
+func since(now, then time.Time) float64 { return max(0, now.Sub(then).Seconds()) }
