@@ -121,10 +121,12 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 	}
 	part := *rp
 	part.RecordBatches = log[:readable(log)]
-	d.inflate.reset()
-	opts := kgo.ProcessFetchPartitionOpts{Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: d.topic, Partition: rp.Partition}
-	fp, next := kgo.ProcessFetchPartition(opts, &part, &d.inflate, nil)
-	if next == asked && len(fp.Records) == 0 { // the first batch is the trouble; a later one is first next time
+	fp, next, bad := d.process(&part, asked)
+	if bad > 0 {
+		part.RecordBatches = log[:bad]
+		fp, next, _ = d.process(&part, asked)
+	}
+	if bad == 0 || (next == asked && len(fp.Records) == 0) { // the first batch is the trouble; a later one is first next time
 		switch {
 		case errors.Is(fp.Err, kgo.ErrMaxDecompress):
 			return d.refuse(rp.Partition, asked, first, log, fmt.Sprintf("too_large: the batch inflates to more than %d bytes", maxDecompressed))
@@ -138,6 +140,26 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 		out.messages[i] = d.message(r)
 	}
 	return out
+}
+
+// process runs ProcessFetchPartition. It stops at damage, but passes over a batch whose records end too early as if it were
+// not there; bad is where the first such batch begins, -1 if there is none.
+func (d *decoder) process(rp *kmsg.FetchResponseTopicPartition, asked int64) (fp kgo.FetchPartition, next int64, bad int) {
+	d.inflate.reset()
+	bad = -1
+	at, log := 0, rp.RecordBatches
+	opts := kgo.ProcessFetchPartitionOpts{Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: d.topic, Partition: rp.Partition}
+	fp, next = kgo.ProcessFetchPartition(opts, rp, &d.inflate, func(m kgo.FetchBatchMetrics) {
+		h, ok := nextBatch(log[at:])
+		if ok && h.magic == 2 && m.NumRecords != int(h.records) && bad < 0 {
+			bad = at
+		}
+		at += h.size
+	})
+	if fp.Err != nil {
+		bad = -1 // it stopped: the error says the same
+	}
+	return fp, next, bad
 }
 
 func stuck(asked int64, err error) decoded {

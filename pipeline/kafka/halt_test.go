@@ -1,0 +1,305 @@
+package kafka_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/pipeline/kafka"
+)
+
+// at is a store that knows one position.
+type at event.Position
+
+func (a at) Claim(_ context.Context, source, topic string, partitions []int32) ([]event.Position, error) {
+	pos := event.Position(a)
+	pos.Partition = event.Partition{Source: source, Topic: topic, Partition: partitions[0]}
+	return []event.Position{pos}, nil
+}
+
+func TestOutOfRangeHalts(t *testing.T) {
+	brokers := cluster(t)
+	c := client(t, brokers)
+	topic := newTopic(t, c, 1, nil)
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), topic,
+		"k", "0", "k", "1", "k", "2", "k", "3", "k", "4", "k", "5", "k", "6", "k", "7")
+	other := stranger(t, brokers)
+	del := kmsg.NewPtrDeleteRecordsRequest()
+	rt := kmsg.NewDeleteRecordsRequestTopic()
+	rt.Topic, rt.Partitions = topic, []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 5}}
+	del.Topics, del.TimeoutMillis = append(del.Topics, rt), 5000
+	if _, err := del.RequestWith(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, code, text string
+		next             int64
+	}{
+		{"before the start", kafka.HaltDataLost, "records 2 to 4, 3 in number", 2},
+		{"behind the end", kafka.HaltTruncated, "ends at offset 8, we have read up to 100", 100},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, ch := subscribe(t, c, topic, at{Next: tc.next, Epoch: -1}, kafka.SubscriberOptions{})
+			st := until(t, s, tc.code, halted(tc.code))
+			if st[0].Err == nil || !strings.Contains(st[0].Err.Error(), tc.text) || st[0].Next != tc.next {
+				t.Errorf("got %+v", st[0])
+			}
+			quiet(t, ch, 700*time.Millisecond) // never a silent reset
+		})
+	}
+	_, ch := subscribe(t, c, topic, at{Next: -1, Epoch: -1}, kafka.SubscriberOptions{})
+	if diff := cmp.Diff([]string{"5", "6", "7"}, values(take(t, ch, 3))); diff != "" {
+		t.Error("what was never read begins at the earliest:", diff)
+	}
+}
+
+func TestRecreatedTopicHalts(t *testing.T) {
+	brokers := cluster(t)
+	c := client(t, brokers)
+	topic := newTopic(t, c, 1, nil)
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{})
+	publish(t, p, topic, "k", "0", "k", "1")
+	pos := &positions{}
+	s, ch := subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+	for _, m := range take(t, ch, 2) {
+		pos.record(m)
+	}
+	other := stranger(t, brokers)
+	del := kmsg.NewPtrDeleteTopicsRequest()
+	dt := kmsg.NewDeleteTopicsRequestTopic()
+	dt.Topic = &topic
+	del.TopicNames, del.Topics, del.TimeoutMillis = []string{topic}, append(del.Topics, dt), 5000
+	if _, err := del.RequestWith(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.EnsureTopic(t.Context(), topic, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), topic, "k", "new 0", "k", "new 1", "k", "new 2")
+	until(t, s, "halted while reading", halted(kafka.HaltRecreated))
+	quiet(t, ch, 50*time.Millisecond)
+
+	s, ch = subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+	until(t, s, "halted at the start", halted(kafka.HaltRecreated))
+	quiet(t, ch, 50*time.Millisecond)
+}
+
+// staged is a broker without our guard, whose answers a test can replace.
+func staged(t *testing.T) (*kfake.Cluster, string) {
+	t.Helper()
+	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k, k.ListenAddrs()[0]
+}
+
+// answers replaces the answers to Fetch, one each; what comes after has no records.
+func answers(k *kfake.Cluster, each ...func(asked int64, p *kmsg.FetchResponseTopicPartition)) *atomic.Int64 {
+	n := new(atomic.Int64)
+	k.ControlKey(kmsg.Fetch.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		i := n.Add(1) - 1
+		req := r.(*kmsg.FetchRequest)
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic, rt.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
+		rp := kmsg.NewFetchResponseTopicPartition()
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = 1000, 1000, 0
+		if i < int64(len(each)) {
+			each[i](req.Topics[0].Partitions[0].FetchOffset, &rp)
+		} else {
+			time.Sleep(5 * time.Millisecond)
+		}
+		rt.Partitions = append(rt.Partitions, rp)
+		resp.Topics = append(resp.Topics, rt)
+		return resp, nil, true
+	})
+	return n
+}
+
+// batch makes a record batch of values that begins at an offset and ends at last.
+func batch(first, last int64, codec kgo.CompressionCodec, values ...string) []byte {
+	var raw []byte
+	for i, v := range values {
+		rec := kmsg.NewRecord()
+		rec.OffsetDelta, rec.Value = int32(i), []byte(v)
+		body := rec.AppendTo(nil)[1:] // behind the length, which is 0
+		rec.Length = int32(len(body))
+		raw = rec.AppendTo(raw)
+	}
+	attributes := int16(0)
+	if comp, _ := kgo.DefaultCompressor(codec); comp != nil {
+		packed, used := comp.Compress(newBuffer(), raw)
+		raw, attributes = packed, int16(used)
+	}
+	return rawBatch(first, last, attributes, int32(len(values)), raw)
+}
+
+func rawBatch(first, last int64, attributes int16, count int32, raw []byte) []byte {
+	rb := kmsg.RecordBatch{
+		FirstOffset: first, Magic: 2, Attributes: attributes, LastOffsetDelta: int32(last - first), ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1, NumRecords: count, Records: raw, Length: int32(49 + len(raw)), PartitionLeaderEpoch: 3,
+	}
+	return seal(rb.AppendTo(nil))
+}
+
+// seal writes the checksum.
+func seal(b []byte) []byte {
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+func records(b ...byte) func(int64, *kmsg.FetchResponseTopicPartition) {
+	return func(_ int64, p *kmsg.FetchResponseTopicPartition) { p.RecordBatches = b }
+}
+
+func code(err *kerr.Error) func(int64, *kmsg.FetchResponseTopicPartition) {
+	return func(_ int64, p *kmsg.FetchResponseTopicPartition) { p.ErrorCode = err.Code }
+}
+
+func TestAnswers(t *testing.T) {
+	none := kgo.NoCompression()
+	good := batch(0, 1, none, "a", "b")
+	flipped := append([]byte(nil), batch(2, 3, none, "c", "d")...)
+	flipped[len(flipped)-2] ^= 1
+	garbage := rawBatch(2, 3, 0, 2, []byte{200, 1, 0, 0, 0, 1, 1, 1})
+	unpackable := rawBatch(2, 3, 4, 2, []byte("no zstd"))
+	claims := rawBatch(2, 1<<21, 0, 1<<21, []byte("x"))
+	bomb := batch(2, 2, kgo.ZstdCompression(), strings.Repeat("0", 65<<20))
+	strange := append([]byte(nil), batch(2, 3, none, "c", "d")...)
+	strange[16] = 3
+	diverging := func(_ int64, p *kmsg.FetchResponseTopicPartition) {
+		p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset = 3, 1
+	}
+	join := func(bs ...[]byte) (all []byte) {
+		for _, b := range bs {
+			all = append(all, b...)
+		}
+		return all
+	}
+	tail := batch(4, 4, none, "e")
+	type step = func(int64, *kmsg.FetchResponseTopicPartition)
+	for _, tc := range []struct {
+		name   string
+		steps  []step
+		want   []string // values; a batch that is handed on unread is its refusal
+		halted string
+		next   int64
+	}{
+		{"compacted tail: next is behind the batch", []step{records(batch(0, 3, none, "a")...), records(tail...)}, []string{"a", "e"}, "", 5},
+		{"a batch without records", []step{records(batch(0, 3, none)...), records(tail...)}, []string{"e"}, "", 5},
+		{"cut at the byte limit", []step{records(join(good, flipped[:40])...), records(batch(2, 2, none, "c")...)}, []string{"a", "b", "c"}, "", 3},
+		{"wrong checksum", []step{records(join(good, flipped, tail)...), records(flipped...), records(flipped...)},
+			[]string{"a", "b"}, kafka.HaltCorrupt, 2},
+		{"wrong checksum once", []step{records(flipped...), records(good...)}, []string{"a", "b"}, "", 2},
+		{"broker says corrupt", []step{code(kerr.CorruptMessage), code(kerr.CorruptMessage)}, nil, kafka.HaltCorrupt, 0},
+		{"unknown format", []step{records(good...), records(strange...), records(strange...)}, []string{"a", "b"}, kafka.HaltCorrupt, 2},
+		{"records that are none", []step{records(join(good, garbage, tail)...), records(join(garbage, tail)...), records(tail...)},
+			[]string{"a", "b", "decode: the records of the batch cannot be read", "e"}, "", 5},
+		{"cannot be unpacked", []step{records(join(good, unpackable, tail)...), records(join(unpackable, tail)...), records(tail...)},
+			[]string{"a", "b", "decode: the records of the batch cannot be read", "e"}, "", 5},
+		{"decompression bomb", []step{records(join(good, bomb, tail)...), records(join(bomb, tail)...), records(tail...)},
+			[]string{"a", "b", "too_large: the batch inflates to more than 67108864 bytes", "e"}, "", 5},
+		{"too many records", []step{records(join(good, claims)...), records(claims...)},
+			[]string{"a", "b", "too_large: the batch holds 2097152 records, the limit is 1048576"}, "", 1<<21 + 1},
+		{"diverging epoch", []step{records(good...), diverging}, []string{"a", "b"}, kafka.HaltTruncated, 2},
+		{"denied", []step{code(kerr.TopicAuthorizationFailed)}, nil, kafka.HaltDenied, 0},
+		{"leader moves and epochs", []step{code(kerr.NotLeaderForPartition), code(kerr.FencedLeaderEpoch), code(kerr.UnknownLeaderEpoch),
+			code(kerr.KafkaStorageError), code(kerr.LeaderNotAvailable), code(kerr.RequestTimedOut), code(kerr.UnknownTopicID),
+			code(kerr.UnknownTopicOrPartition), records(good...)}, []string{"a", "b"}, "", 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			k, addr := staged(t)
+			answers(k, tc.steps...)
+			s, ch := subscribe(t, client(t, addr), "t", &positions{}, kafka.SubscriberOptions{})
+			var got []string
+			for _, m := range take(t, ch, len(tc.want)) {
+				if why, refused := m.Header(kafka.RefusedHeader); refused {
+					got = append(got, why)
+					if len(m.Value) < 61 {
+						t.Errorf("a refused batch is not there: %d bytes", len(m.Value))
+					}
+				} else {
+					got = append(got, string(m.Value))
+				}
+				if m.Epoch != 3 {
+					t.Errorf("%s has epoch %d, the batch's is 3", m.ID(), m.Epoch)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+			st := until(t, s, "at its end", func(st []kafka.PartitionState) bool { return st[0].Halted == tc.halted && st[0].Next == tc.next })
+			if tc.halted != "" && st[0].Err == nil {
+				t.Errorf("halted without a word: %+v", st[0])
+			}
+		})
+	}
+}
+
+// The epoch that is sent with the next question is the last batch's, also when it held no record.
+func TestLastFetchedEpoch(t *testing.T) {
+	k, addr := staged(t)
+	marker := batch(2, 2, kgo.NoCompression())
+	binary.BigEndian.PutUint32(marker[12:], 7) // not under the checksum
+	var epoch atomic.Int32
+	epoch.Store(-2)
+	k.ControlKey(kmsg.Fetch.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		if p := r.(*kmsg.FetchRequest).Topics[0].Partitions[0]; p.FetchOffset == 3 {
+			epoch.Store(p.LastFetchedEpoch)
+		}
+		return nil, nil, false
+	})
+	answers(k, records(append(batch(0, 1, kgo.NoCompression(), "a", "b"), marker...)...))
+	_, ch := subscribe(t, client(t, addr), "t", &positions{}, kafka.SubscriberOptions{})
+	take(t, ch, 2)
+	for deadline := time.Now().Add(patience); epoch.Load() == -2 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if epoch.Load() != 7 {
+		t.Errorf("asked with epoch %d, the last batch's is 7", epoch.Load())
+	}
+}
+
+// A claim that fails is tried again, and shown meanwhile.
+func TestClaimFails(t *testing.T) {
+	c := client(t, cluster(t))
+	topic := newTopic(t, c, 1, nil)
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), topic, "k", "v")
+	f := &failing{}
+	f.fail.Store(true)
+	s, ch := subscribe(t, c, topic, f, kafka.SubscriberOptions{})
+	until(t, s, "failing", func(st []kafka.PartitionState) bool {
+		return st[0].Err != nil && strings.Contains(st[0].Err.Error(), "the disk is full")
+	})
+	f.fail.Store(false)
+	take(t, ch, 1)
+}
+
+type failing struct {
+	positions
+	fail atomic.Bool
+}
+
+func (f *failing) Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error) {
+	if f.fail.Load() {
+		return nil, errors.New("the disk is full")
+	}
+	return f.positions.Claim(ctx, source, topic, partitions)
+}
