@@ -1,0 +1,131 @@
+# Everything that a person does with this repository begins here: `make help`.
+# A fresh machine needs Go and make; whatever else a target needs, it fetches, or says how to have it.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+BIN := bin/onefold
+
+# Versions of the tools. Each is built into a git-ignored folder of its own version; go.mod knows none of them, so that
+# nobody who imports our packages inherits a linter.
+LINT_VERSION := v2.15.0
+LINT         := .tools/$(LINT_VERSION)/golangci-lint
+
+KAFKA     := deploy/test/kafka
+KAFKA_LIB := $(CURDIR)/build/kafka/lib
+
+# What the race detector sees: SQLite in Go is some twenty times slower under it, so the program as a whole is not in it.
+RACE     := . ./event/... ./customer/... ./adapters/... ./mappings/... ./simulation/... ./pipeline/... ./store/... ./console/...
+# What runs against a real Apache Kafka, and what of it `make test` runs.
+ON_KAFKA := ./pipeline/kafka ./cmd/onefold
+SMOKE    := TestRoundTrip|Smoke
+# How long each fuzz target runs in `make test-full`.
+FUZZTIME ?= 10s
+# What `make bench` measures, and how often.
+BENCH      ?= .
+BENCHCOUNT ?= 5
+
+# $(call with,NEED,COMMAND) runs COMMAND if the machine has NEED; else one line has said what is missing, which is a failure
+# where ONEFOLD_TEST_REQUIRE names it.
+define with
+status=0; deploy/test/need.sh $(1) || status=$$?; case $$status in 0) $(2) ;; 1) ;; *) exit $$status ;; esac
+endef
+on_kafka = KAFKA_LIB=$(KAFKA_LIB) $(KAFKA)/kafka.sh run build/kafka/$(1)
+
+##@ Use
+.PHONY: help
+help: ## Say what there is to do
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the program, bin/onefold; it takes its version from git
+	go build -trimpath -o $(BIN) ./cmd/onefold
+
+.PHONY: demo
+demo: build ## Run everything in one process on made-up events: broker, store, pipeline, API
+	$(BIN) demo
+
+##@ Test
+.PHONY: test
+test: ## Lint, vet and every test, and a smoke test on a real Apache Kafka (12 minutes at most, two cores, empty caches)
+	@$(MAKE) -j2 -Otarget lint vet
+	@$(MAKE) unit smoke
+
+.PHONY: test-full
+test-full: ## Race detector, faults, kills, fuzzing, the whole of the Kafka tests on a real one (30 minutes at most)
+	@$(MAKE) race faults kafka fuzz
+
+.PHONY: unit
+unit: ## Every test once, in random order
+	@deploy/test/need.sh kcat || [ $$? -eq 1 ]
+	go test -shuffle=on -timeout 10m ./...
+
+.PHONY: smoke
+smoke: ## A few tests on a real Apache Kafka
+	@$(call with,kafka,$(MAKE) $(KAFKA_LIB)/.done && \
+		$(call on_kafka,smoke) go test -count=1 -timeout 5m -run '$(SMOKE)' $(ON_KAFKA))
+
+.PHONY: race
+race: ## The race detector on all but the program as a whole
+	@$(call with,race,set -x; CGO_ENABLED=1 go test -race -short -shuffle=on -timeout 15m $(RACE))
+
+.PHONY: faults
+faults: ## The long tests: faults, kills, many messages
+	ONEFOLD_TEST_FULL=1 go test -count=1 -shuffle=on -timeout 20m ./pipeline/... ./store/... ./cmd/...
+
+.PHONY: kafka
+kafka: ## All tests that speak to a broker, on a real Apache Kafka
+	@$(call with,kafka,$(MAKE) $(KAFKA_LIB)/.done && \
+		ONEFOLD_TEST_FULL=1 $(call on_kafka,full) go test -count=1 -timeout 15m $(ON_KAFKA))
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
+			echo "fuzz $$target in $$(dirname "$$file")"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Benchmarks: BENCH names them, BENCHCOUNT says how often
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
+
+##@ Mend
+.PHONY: lint
+lint: $(LINT) ## Find what breaks the rules of .golangci.yml
+	$(LINT) run ./...
+
+.PHONY: vet
+vet: ## Find what the compiler lets pass
+	go vet ./...
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the code
+	$(LINT) fmt ./...
+
+.PHONY: generate
+generate: ## Make generated files anew
+	@echo "No file in this repository is generated."
+
+.PHONY: verify
+verify: $(LINT) ## What must hold before a change goes in, without tests: format, vet, lint, go.mod, layout
+	$(LINT) fmt --diff ./...
+	go vet ./...
+	$(LINT) run ./...
+	go mod tidy -diff
+	go mod verify
+	go test -count=1 .
+
+.PHONY: clean
+clean: ## Remove what was built and fetched
+	rm -rf bin build .tools
+
+$(LINT):
+	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+$(KAFKA_LIB)/.done: $(KAFKA)/pom.xml
+	mvn -q -B -ntp -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)
+	@touch $@
