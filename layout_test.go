@@ -62,6 +62,7 @@ type file struct {
 	lines   int
 	tree    *ast.File
 	imports []string // own packages, without the module's name
+	others  []string // packages of other modules
 	test    bool
 	made    bool // generated
 }
@@ -98,8 +99,11 @@ func read(t *testing.T) house {
 			test: strings.HasSuffix(name, "_test.go"), made: ast.IsGenerated(tree),
 		}
 		for _, spec := range tree.Imports {
-			if own, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/"); ok {
+			imported := strings.Trim(spec.Path.Value, `"`)
+			if own, ok := strings.CutPrefix(imported, module+"/"); ok {
 				f.imports = append(f.imports, own)
+			} else if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
+				f.others = append(f.others, imported)
 			}
 		}
 		h.files[path.Dir(name)] = append(h.files[path.Dir(name)], f)
@@ -277,6 +281,37 @@ func TestNoInitAndNoCatchAll(t *testing.T) {
 					t.Errorf("%s: an init function: wiring is explicit, in cmd/onefold/wire.go", f.path)
 				}
 			}
+		}
+	}
+}
+
+// TestEachDependencyIsExplained compares docs/dependencies.md with what we import.
+func TestEachDependencyIsExplained(t *testing.T) {
+	page, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for _, line := range regexp.MustCompile(`(?m)^\| ([a-z][^ ]*\.[^ ]*) \|`).FindAllStringSubmatch(string(page), -1) {
+		modules = append(modules, line[1])
+	}
+	slices.SortFunc(modules, func(a, b string) int { return len(b) - len(a) }) // the longest prefix first
+	used := map[string]bool{}
+	for _, files := range read(t).files {
+		for _, f := range files {
+			for _, imported := range f.others {
+				i := slices.IndexFunc(modules, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+				if i < 0 {
+					t.Errorf("%s imports %s: docs/dependencies.md has no line for it", f.path, imported)
+					continue
+				}
+				used[modules[i]] = true
+			}
+		}
+	}
+	for _, m := range modules {
+		if !used[m] {
+			t.Logf("docs/dependencies.md has a line for %s, which nothing imports", m)
 		}
 	}
 }
