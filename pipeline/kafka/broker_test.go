@@ -1,13 +1,26 @@
 package kafka_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/pipeline/kafka"
 )
 
@@ -38,6 +51,343 @@ func runChild(dir, listen string) {
 			os.Exit(1)
 		}
 		fmt.Println(i)
-		time.Sleep(time.Millisecond)
+	}
+}
+
+// What was acknowledged is there after kill -9, also after the second one.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	acknowledged := 0
+	for range 2 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childDir+"="+dir, childListen+"=127.0.0.1:0")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for lines := bufio.NewScanner(out); lines.Scan(); n++ {
+			if n == 200 {
+				_ = cmd.Process.Kill()
+			}
+		}
+		_ = cmd.Wait()
+		acknowledged += n
+	}
+	if acknowledged < 400 {
+		t.Fatalf("only %d were written", acknowledged)
+	}
+	b := embedded(t, kafka.BrokerConfig{Dir: dir})
+	_, ch := subscribe(t, client(t, b.Addr()), "kill", &positions{}, kafka.SubscriberOptions{})
+	for i, m := range take(t, ch, acknowledged) {
+		if m.Offset != int64(i) {
+			t.Fatalf("%s at place %d", m.ID(), i)
+		}
+	}
+}
+
+// The broker stops and comes back at its address: subscriber and publisher go on by themselves, nothing is lost or twice.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := embedded(t, kafka.BrokerConfig{Dir: dir})
+	c := client(t, b.Addr())
+	topic := newTopic(t, c, 2, nil)
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{})
+	_, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{})
+	seen := map[string]int{}
+	for round := range 3 {
+		var kv []string
+		for i := range 50 {
+			kv = append(kv, fmt.Sprint(i), fmt.Sprintf("%d-%d", round, i))
+		}
+		publish(t, p, topic, kv...)
+		for _, m := range take(t, ch, 50) {
+			seen[string(m.Value)]++
+		}
+		if err := errors.Join(b.Close(), b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b = embedded(t, kafka.BrokerConfig{Dir: dir, Listen: b.Addr()})
+	}
+	quiet(t, ch, 50*time.Millisecond)
+	if len(seen) != 150 {
+		t.Errorf("%d of 150", len(seen))
+	}
+}
+
+func TestStartIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := embedded(t, kafka.BrokerConfig{Dir: dir})
+	file := dir + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, want string
+		config     kafka.BrokerConfig
+	}{
+		{"port taken", "port taken: another program listens on " + b.Addr(), kafka.BrokerConfig{Listen: b.Addr()}},
+		{"all interfaces", "can be reached from other machines", kafka.BrokerConfig{Listen: "0.0.0.0:0"}},
+		{"no host", "can be reached from other machines", kafka.BrokerConfig{Listen: ":0"}},
+		{"no port", "is not host:port", kafka.BrokerConfig{Listen: "localhost"}},
+		{"directory in use", "another process runs a broker on " + dir, kafka.BrokerConfig{Dir: dir, Listen: "127.0.0.1:0"}},
+		{"no directory", "cannot write to the directory", kafka.BrokerConfig{Dir: file, Listen: "127.0.0.1:0"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := kafka.StartBroker(t.Context(), tc.config)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || event.ClassOf(err) != event.Permanent {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	err = client(t, addr).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "mend kafka.brokers") {
+		t.Errorf("got %v", err)
+	}
+	for _, brokers := range [][]string{nil, {"no port"}} {
+		if _, err := kafka.NewClient(kafka.Config{Brokers: brokers}); event.ClassOf(err) != event.Permanent {
+			t.Errorf("%v: got %v", brokers, err)
+		}
+	}
+}
+
+// Time does not expire the records of a compacted topic, as Kafka has it; another topic keeps what its configuration says.
+func TestEnsureTopic(t *testing.T) {
+	brokers := cluster(t)
+	c := client(t, brokers)
+	compacted := newTopic(t, c, 2, map[string]string{"cleanup.policy": "compact"})
+	other := newTopic(t, c, 3, map[string]string{"retention.ms": "5000"})
+	if err := c.EnsureTopic(t.Context(), other, 9, nil); err != nil {
+		t.Errorf("a topic that is there: %v", err)
+	}
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for _, topic := range []string{compacted, other} {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{"retention.ms"}
+		req.Resources = append(req.Resources, r)
+	}
+	resp, err := req.RequestWith(t.Context(), stranger(t, brokers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range resp.Resources {
+		got[r.ResourceName] = *r.Configs[0].Value
+	}
+	if got[compacted] != "-1" || got[other] != "5000" {
+		t.Errorf("got %v", got)
+	}
+	if err := c.EnsureTopic(t.Context(), "no/name", 1, nil); event.ClassOf(err) != event.Permanent {
+		t.Errorf("got %v", err)
+	}
+}
+
+// dial opens a connection to a broker, for what no client sends.
+func dial(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+func frame(req kmsg.Request) []byte { return kmsg.NewRequestFormatter().AppendRequest(nil, req, 1) }
+
+// alive asks for versions, which every broker answers.
+func alive(t testing.TB, addr string) {
+	t.Helper()
+	conn := dial(t, addr)
+	if _, err := conn.Write(frame(kmsg.NewPtrApiVersionsRequest())); err != nil {
+		t.Fatal(err)
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		t.Fatal("the broker does not answer any more:", err)
+	}
+	_ = conn.Close()
+}
+
+func TestGuard(t *testing.T) {
+	b := embedded(t, kafka.BrokerConfig{})
+	seeded := client(t, b.Addr())
+	if err := seeded.EnsureTopic(t.Context(), "t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	head := func(size int, key, version int16) []byte {
+		f := binary.BigEndian.AppendUint32(nil, uint32(size))
+		f = binary.BigEndian.AppendUint16(f, uint16(key))
+		f = binary.BigEndian.AppendUint16(f, uint16(version))
+		return append(f, 0, 0, 0, 1, 0xff, 0xff)
+	}
+	writes := func(log []byte) []byte {
+		req := kmsg.NewPtrProduceRequest()
+		req.Version, req.Acks = 7, -1
+		rt := kmsg.NewProduceRequestTopic()
+		rp := kmsg.NewProduceRequestTopicPartition()
+		rt.Topic, rp.Records = "t", log
+		rt.Partitions, req.Topics = append(rt.Partitions, rp), append(req.Topics, rt)
+		return frame(req)
+	}
+	none := kgo.NoCompression()
+	broken := batch(0, 0, none, "x")
+	broken[len(broken)-1] ^= 1
+	for _, tc := range []struct {
+		name string
+		send []byte
+	}{
+		{"key that is not known", head(10, 999, 0)},
+		{"key that is negative", head(10, -1, 0)},
+		{"version above", head(10, 3, 99)},
+		{"version below", head(10, 0, 0)},
+		{"ApiVersions of a negative version", head(10, 18, -5)},
+		{"too short", []byte{0, 0, 0, 3, 1, 2, 3}},
+		{"size at the limit and one", head(kafka.DefaultMaxFrame+1, 3, 1)},
+		{"size that is negative", head(-1, 3, 1)},
+		{"TLS", []byte{22, 3, 1, 2, 0, 1, 0, 1}},
+		{"head that is cut", []byte{0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff}},
+		{"body that is cut", head(10, 3, 1)},
+		{"no batch", writes([]byte("nothing"))},
+		{"batch with a wrong checksum", writes(broken)},
+		{"batch with too few records", writes(rawBatch(0, 1, 0, 2, nil))},
+		{"batch that counts below zero", writes(rawBatch(0, 0, 0, -1, []byte{1}))},
+		{"batch of garbage", writes(rawBatch(0, 0, 0, 1, []byte{200, 1, 0, 0}))},
+		{"batch that cannot be unpacked", writes(rawBatch(0, 0, 4, 1, []byte("no zstd")))},
+		{"bomb", writes(batch(0, 0, kgo.ZstdCompression(), strings.Repeat("0", 65<<20)))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			conn := dial(t, b.Addr())
+			_, _ = conn.Write(tc.send)
+			if n, err := io.Copy(io.Discard, conn); n != 0 {
+				t.Errorf("answered %d bytes, %v", n, err)
+			}
+			alive(t, b.Addr())
+		})
+	}
+	t.Run("HTTP", func(t *testing.T) {
+		conn := dial(t, b.Addr())
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if got, _ := io.ReadAll(conn); !bytes.HasPrefix(got, []byte("HTTP/1.1 400")) {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("ApiVersions of a version to come", func(t *testing.T) {
+		conn := dial(t, b.Addr())
+		_, _ = conn.Write(append(head(13, 18, 99), 0, 5, 0xff))
+		var got [10]byte // size, correlation, error
+		if _, err := io.ReadFull(conn, got[:]); err != nil || got[7] != 1 || got[9] != 35 {
+			t.Errorf("got %v, %v: expected UNSUPPORTED_VERSION", got, err)
+		}
+	})
+}
+
+func TestConnectionLimit(t *testing.T) {
+	b := embedded(t, kafka.BrokerConfig{MaxConnections: 3})
+	time.Sleep(20 * time.Millisecond) // the start's own connection goes
+	conns := []net.Conn{dial(t, b.Addr()), dial(t, b.Addr()), dial(t, b.Addr())}
+	over := dial(t, b.Addr())
+	if _, err := over.Read(make([]byte, 1)); err == nil {
+		t.Error("a fourth connection is served")
+	}
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	time.Sleep(20 * time.Millisecond)
+	alive(t, b.Addr())
+}
+
+// Every request that the broker knows, cut at each length and with each byte changed: the broker lives.
+func TestMalformedRequests(t *testing.T) {
+	b := embedded(t, kafka.BrokerConfig{})
+	for key := int16(0); key <= 92; key++ {
+		req := kmsg.RequestForKey(key)
+		if req == nil || slices.Contains([]kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup}, kmsg.Key(key)) { // which may wait for others
+			continue
+		}
+		for _, v := range []int16{0, 3, 7, req.MaxVersion()} {
+			req.SetVersion(min(v, req.MaxVersion()))
+			whole := frame(req)
+			for n := 8; n <= len(whole); n += 3 {
+				cut := slices.Clone(whole[:n])
+				binary.BigEndian.PutUint32(cut, uint32(n-4))
+				flip := slices.Clone(whole)
+				flip[n-1] ^= 0xff
+				for _, f := range [][]byte{cut, flip} {
+					conn := dial(t, b.Addr())
+					_, _ = conn.Write(f)
+					_ = conn.Close()
+				}
+			}
+		}
+	}
+	alive(t, b.Addr())
+}
+
+// Whatever bytes come, the broker lives; kfake runs in this process, so that its fall is the test's.
+func FuzzGuard(f *testing.F) {
+	for key := int16(0); key <= 92; key++ {
+		if req := kmsg.RequestForKey(key); req != nil {
+			for v := int16(0); v <= req.MaxVersion(); v++ {
+				req.SetVersion(v)
+				f.Add(frame(req)[4:])
+			}
+		}
+	}
+	b := embedded(f, kafka.BrokerConfig{})
+	f.Fuzz(func(t *testing.T, request []byte) {
+		conn := dial(t, b.Addr())
+		_, _ = conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...))
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		_, _ = conn.Read(make([]byte, 64))
+		_ = conn.Close()
+		alive(t, b.Addr())
+	})
+}
+
+// kcat, which is librdkafka, negotiates with, produces to and consumes from the embedded broker.
+func TestKcat(t *testing.T) {
+	path, err := exec.LookPath("kcat")
+	if err != nil {
+		if slices.Contains(strings.Split(os.Getenv("ONEFOLD_TEST_REQUIRE"), ","), "kcat") {
+			t.Fatal("kcat is required and not there: apt-get install kcat")
+		}
+		t.Skip("left out: kcat is not there; apt-get install kcat")
+	}
+	b := embedded(t, kafka.BrokerConfig{})
+	run := func(stdin string, args ...string) string {
+		cmd := exec.CommandContext(t.Context(), path, append([]string{"-b", b.Addr()}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kcat %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		run("k:"+codec+"\n", "-t", "from-kcat", "-P", "-K:", "-z", codec, "-X", "enable.idempotence=true", "-H", "a=b")
+	}
+	c := client(t, b.Addr())
+	_, ch := subscribe(t, c, "from-kcat", &positions{}, kafka.SubscriberOptions{}) // made by kcat's first use
+	if got := strings.Join(values(take(t, ch, 5)), " "); got != "none gzip snappy lz4 zstd" {
+		t.Errorf("got %s", got)
+	}
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), "from-kcat", "k", "for kcat")
+	if got := run("", "-t", "from-kcat", "-C", "-o", "beginning", "-e", "-q"); !strings.HasSuffix(got, "zstd\nfor kcat\n") {
+		t.Errorf("got %q", got)
 	}
 }
