@@ -1,0 +1,198 @@
+package match
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// DefaultCap is how many distinct holders a key may have before it is too common to propose anybody.
+const DefaultCap = 50
+
+// maxKeys bounds the keys of a record (invariant 10); those of the best kinds come first.
+const maxKeys = 64
+
+// keyStrong is the type of keys that prove who a record is; they have no cap.
+const keyStrong = "id4"
+
+// Cap answers how many distinct holders a key of that type may have before it proposes nothing; 0 is no cap.
+func (m *Matcher) Cap(keyType string) int {
+	if keyType == keyStrong {
+		return 0
+	}
+	return DefaultCap
+}
+
+// keyring gathers the keys of one record.
+type keyring struct {
+	keys []customer.Key
+	f    *customer.Features
+	// What many keys are made of: of the first word of a name, its sound; year, month-day and the whole of the birth date.
+	given, family        string
+	givenSound, famSound string
+	initial              string
+	year, day, date      string
+}
+
+// add adds a key of several parts, none of which may be empty.
+func (k *keyring) add(kind string, parts ...string) {
+	const prime = 1099511628211 // FNV-1a, 64 bits
+	h := uint64(14695981039346656037)
+	for _, p := range parts {
+		if p == "" {
+			return
+		}
+		for i := range len(p) {
+			h = (h ^ uint64(p[i])) * prime
+		}
+		h = (h ^ 0xff) * prime // no text holds this byte
+	}
+	if len(k.keys) < maxKeys {
+		k.keys = append(k.keys, customer.Key{Type: kind, Hash: h})
+	}
+}
+
+// Keys answers the keys under which the record meets those it might be the same as: distinct and in order. Each kind forgives
+// another slip: a pair that shares none is not compared.
+func (m *Matcher) Keys(f *customer.Features) []customer.Key {
+	k := &keyring{f: f, keys: make([]customer.Key, 0, 32)}
+	k.prepare()
+	k.contacts()
+	if f.Organisation {
+		k.organisation()
+	} else {
+		k.names()
+		if f.Unsplit && k.given != "" && k.family != "" { // the other way round
+			k.given, k.family = k.family, k.given
+			k.givenSound, k.famSound = k.famSound, k.givenSound
+			k.initial = k.given[:1]
+			k.names()
+		}
+	}
+	for i := range f.Places {
+		k.place(&f.Places[i])
+	}
+	slices.SortFunc(k.keys, func(a, b customer.Key) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
+	})
+	return slices.Compact(k.keys)
+}
+
+func (k *keyring) prepare() {
+	f := k.f
+	if len(f.Given) > 0 && f.Given[0] != "" {
+		k.given = f.Given[0]
+		k.givenSound, k.initial = sound(k.given), k.given[:1]
+	}
+	if len(f.Family) > 0 {
+		k.family = strings.Join(f.Family, "")
+		k.famSound = sound(k.family)
+	}
+	if f.Birth.Year > 0 {
+		k.year = strconv.Itoa(f.Birth.Year)
+	}
+	if f.Birth.Month > 0 && f.Birth.Day > 0 {
+		k.day = strconv.Itoa(f.Birth.Month*100 + f.Birth.Day)
+		if k.year != "" {
+			d := digits(f.Birth)
+			k.date = string(d[:])
+		}
+	}
+}
+
+func (k *keyring) contacts() {
+	for i := range k.f.Identifiers {
+		id := &k.f.Identifiers[i]
+		switch rank(id.Strength) {
+		case rank(customer.S4):
+			k.add(keyStrong, id.Type, id.Issuer+" ", id.Value)
+		case rank(customer.S3), rank(customer.S2):
+			k.add("id", id.Type, id.Issuer+" ", id.Value)
+		}
+	}
+	for i := range k.f.Emails {
+		e := &k.f.Emails[i]
+		k.add("em", e.Local, e.Domain)
+		if !e.Role {
+			k.add("el", e.Local)
+		}
+		k.add("ed", e.Domain)
+	}
+	for _, p := range k.f.Phones {
+		k.add("ph", p[max(0, len(p)-phoneTail):])
+	}
+}
+
+func (k *keyring) organisation() {
+	words := strings.Fields(k.f.Name)
+	if len(words) == 0 {
+		return
+	}
+	k.add("on", k.f.Name)
+	k.add("ow", words[0])
+	slices.Sort(words)
+	k.add("os", strings.Join(words, ""))
+}
+
+// names adds the keys of names and birth date.
+func (k *keyring) names() {
+	f := k.f
+	for _, w := range slices.Concat(f.Given, f.Family) {
+		if len(w) > 1 {
+			k.add("n", w) // one name space, so that names that were swapped meet
+		}
+	}
+	if f.Unsplit {
+		for _, w := range f.Middle {
+			k.add("n", w)
+		}
+	}
+	first, second := k.givenSound, k.famSound
+	if first > second {
+		first, second = second, first
+	}
+	k.add("nn", first, second)
+	k.add("nny", first, second, k.year)
+	k.add("gy", k.given, k.year)
+	k.add("fyi", k.famSound, k.year, k.initial)
+	if k.family != "" {
+		k.add("mdi", k.day, k.initial, k.family[:1])
+	}
+	k.add("np", prefix(k.given, 3), prefix(k.family, 4))
+	k.add("npy", prefix(k.given, 2), prefix(k.family, 2), k.year)
+	k.add("d", k.date)
+	k.add("dg", k.date, k.initial) // finer, for when the date alone is too common
+	k.add("df", k.date, k.famSound)
+	k.add("fb", k.famSound, f.BirthPlace)
+	k.add("db", k.date, f.BirthPlace)
+	k.add("gd", k.given, k.day)
+	k.add("fd", k.family, k.day)
+}
+
+// place adds the keys of one address, with names and dates.
+func (k *keyring) place(p *customer.Place) {
+	name := k.f.Name // of an organisation
+	if !k.f.Organisation {
+		first, second := k.givenSound, k.famSound
+		if first > second {
+			first, second = second, first
+		}
+		k.add("nnp", first, second, p.Postcode)
+		k.add("fp", k.famSound, p.Postcode)
+		k.add("yp", k.year, p.Postcode)
+		k.add("dp", k.date, prefix(p.Postcode, 2))
+		k.add("nc", k.given, p.City)
+		k.add("nc", k.family, p.City)
+	} else {
+		k.add("onp", prefix(name, 4), p.Postcode)
+		k.add("onc", prefix(name, 4), p.City)
+	}
+	k.add("hs", p.Number, prefix(p.Street, 4))
+	k.add("sc", prefix(p.Street, 5), prefix(p.City, 4))
+}
+
+// prefix answers the first n bytes of a text, all of a shorter one.
+func prefix(s string, n int) string { return s[:min(n, len(s))] }

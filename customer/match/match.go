@@ -1,0 +1,241 @@
+// Package match says which records are about the same party: it standardises what sources state, finds who is worth
+// comparing, weighs the evidence of a pair in bits, and clusters. It is pure: the same records, decisions and model give the same
+// customers in every process and in any order (invariant 4). It does no I/O and reads no clock.
+//
+// Weights are log2 of likelihood ratios, after Fellegi and Sunter (1969), several levels a comparison, summed in fixed point.
+package match
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// Matcher matches under one model. It implements customer.Matcher, and is safe for concurrent use.
+type Matcher struct {
+	model                                          *Model
+	given, family, city, postcode, birthPlace, job *frequencies
+	pets                                           pets
+	size                                           customer.Weight // what the number of records adds to the threshold
+}
+
+// New returns a matcher with the model that ships with us.
+func New() *Matcher { return With(Default()) }
+
+// With returns a matcher under a model, which must not be changed afterwards.
+func With(model *Model) *Matcher {
+	s, w := &model.Snapshot, &model.Weights
+	givenPeople, givenNames := counted("tables/given.txt")
+	familyPeople, familyNames := counted("tables/family.txt")
+	return &Matcher{
+		model:      model,
+		given:      newFrequencies(w.Given.Trait, s.Given, givenNames, givenPeople),
+		family:     newFrequencies(w.Family.Trait, s.Family, familyNames, familyPeople),
+		city:       newFrequencies(w.Place.City, s.City, nil, 0),
+		postcode:   newFrequencies(w.Place.Postcode, s.Postcode, nil, 0),
+		birthPlace: newFrequencies(w.BirthPlace, s.BirthPlace, nil, 0),
+		job:        newFrequencies(w.Job, s.Job, nil, 0),
+		pets:       readPets(),
+		size:       w.Threshold.size(s.Records),
+	}
+}
+
+// Survey counts what a model's snapshot holds in the features of live records: how often each value occurs, and whether families
+// share addresses in them.
+func Survey(all []*customer.Features) Snapshot {
+	s := Snapshot{Records: int64(len(all))}
+	for _, f := range all {
+		s.Given.see(f.Given...)
+		s.Family.see(f.Family...)
+		s.BirthPlace.see(f.BirthPlace)
+		s.Job.see(f.Job)
+		var cities, codes []string
+		for i := range f.Places {
+			cities, codes = append(cities, f.Places[i].City), append(codes, f.Places[i].Postcode)
+		}
+		s.City.see(cities...)
+		s.Postcode.see(codes...)
+	}
+	s.Households = surveyHouseholds(all)
+	return s
+}
+
+// see counts the distinct values of one record.
+func (c *Counts) see(values ...string) {
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	if len(values) == 0 {
+		return
+	}
+	if c.Of == nil {
+		c.Of = map[string]int64{}
+	}
+	c.Present++
+	slices.Sort(values)
+	for _, v := range slices.Compact(values) {
+		c.Of[v]++
+	}
+}
+
+// surveyHouseholds compares the records that share family name and street address, in groups of at most DefaultCap.
+func surveyHouseholds(all []*customer.Features) (r Rate) {
+	at := map[string][]*customer.Features{}
+	for _, f := range all {
+		if len(f.Given) == 0 || len(f.Family) == 0 || f.Birth == (customer.Date{}) || len(f.Places) == 0 {
+			continue
+		}
+		if p := &f.Places[0]; p.Street != "" && p.Number != "" {
+			key := strings.Join([]string{strings.Join(f.Family, " "), p.Street, p.Number, p.Postcode}, "\x00")
+			at[key] = append(at[key], f)
+		}
+	}
+	for _, fs := range at {
+		if len(fs) > DefaultCap {
+			continue
+		}
+		for i, a := range fs {
+			for _, b := range fs[:i] {
+				r.Pairs++
+				if a.Given[0] != b.Given[0] && winkler(a.Given[0], b.Given[0]) < 830 && birth(a.Birth, b.Birth) <= birthDecade {
+					r.Differ++
+				}
+			}
+		}
+	}
+	return r
+}
+
+// Explain answers the steps whose weights add up to the edge's, exactly; a rule is a step without weight. Details hold
+// personal data.
+func (m *Matcher) Explain(a, b *customer.Features) []customer.Step {
+	x, y := ordered(a, b)
+	e := m.compare(x, y)
+	var steps []customer.Step
+	add := func(comparison, level string, w customer.Weight, detail string) {
+		steps = append(steps, customer.Step{Comparison: comparison, Level: level, Weight: w, Detail: detail})
+	}
+	if e.levels[cGiven]|e.levels[cFamily]|e.levels[cMiddle] != 0 || e.weights[cMiddle] != 0 {
+		detail := fmt.Sprintf("%s ~ %s", nameText(x), nameText(y))
+		add("name", e.nameLevel(), e.weights[cGiven]+e.weights[cFamily]+e.weights[cMiddle], detail)
+	}
+	for _, c := range []struct {
+		of     int
+		name   string
+		detail string
+	}{
+		{cBirth, "birthDate", dateText(x.Birth) + " ~ " + dateText(y.Birth)},
+		{cEmail, "email", mailText(x.Emails) + " ~ " + mailText(y.Emails)},
+		{cPhone, "phone", strings.Join(x.Phones, ", ") + " ~ " + strings.Join(y.Phones, ", ")},
+		{cPlace, "place", placeText(x.Places) + " ~ " + placeText(y.Places)},
+		{cIdentifier, "identifier", e.identifierText(x, y)},
+		{cGender, "gender", x.Gender + " ~ " + y.Gender},
+		{cBirthPlace, "birthPlace", x.BirthPlace + " ~ " + y.BirthPlace},
+		{cJob, "jobTitle", x.Job + " ~ " + y.Job},
+	} {
+		if e.levels[c.of] != 0 {
+			add(c.name, levelName(c.of, e.levels[c.of]), e.weights[c.of], c.detail)
+		}
+	}
+	if e.household != 0 {
+		add("household", "capped", e.household, "a household shares it; nothing personal excuses it")
+	}
+	if e.alone != 0 {
+		add("alone", "capped", e.alone, "only one thing that may be shared agrees")
+	}
+	if e.against {
+		add("household", "contradicted", 0, "exactly one personal trait speaks against: a twin, or a slip")
+	}
+	if e.rule != customer.NoRule {
+		add("rule", string(e.rule), 0, e.why)
+	}
+	return steps
+}
+
+// nameLevel writes how the parts of the names fit.
+func (e *evidence) nameLevel() string {
+	var out []string
+	if e.kind {
+		return "a person and an organisation"
+	}
+	for c, part := range []string{"given", "family"} {
+		if l := e.levels[c]; l != nameMissing {
+			out = append(out, part+" "+levelName(c, l))
+		}
+	}
+	switch e.levels[cMiddle] {
+	case 1:
+		out = append(out, "middle different")
+	case 2:
+		out = append(out, "middle agrees")
+	}
+	if e.cross {
+		out = append(out, "crosswise")
+	}
+	if e.suffix {
+		out = append(out, "another generation")
+	}
+	return strings.Join(out, ", ")
+}
+
+// levelName writes a level of a comparison.
+func levelName(c int, level uint8) string {
+	names := []string{"missing", "different", "equal"}
+	switch c {
+	case cGiven, cFamily:
+		names = []string{
+			"missing", "different", "faintly alike", "initial", "sounds alike", "alike", "prefix", "close", "part", "nickname", "one slip", "equal",
+		}
+	case cBirth:
+		names = []string{
+			"missing", "different", "within ten years", "within a year", "two slips", "same day of a far year", "within a month", "same year and month",
+			"same year and day", "same month and day", "same year", "one slip", "equal, first of January", "equal",
+		}
+	case cEmail:
+		names = []string{"missing", "different", "equal, shared box", "same local part", "up to two slips", "equal"}
+	case cPhone:
+		names = []string{"missing", "different", "one slip", "equal"}
+	case cPlace:
+		names = []string{"missing", "different", "faint", "like", "same"}
+	case cIdentifier:
+		names = []string{"missing", "different", "equal, shareable", "one slip", "equal"}
+	}
+	if int(level) < len(names) {
+		return names[level]
+	}
+	return fmt.Sprint(level)
+}
+
+func nameText(f *customer.Features) string {
+	if f.Organisation {
+		return f.Name
+	}
+	words := slices.Concat(f.Given, f.Middle, f.Family)
+	if f.Suffix != "" {
+		words = append(words, f.Suffix)
+	}
+	return strings.Join(words, " ")
+}
+
+func dateText(d customer.Date) string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
+
+func mailText(es []customer.Email) string {
+	var out []string
+	for _, e := range es {
+		out = append(out, e.Local+"@"+e.Domain)
+	}
+	return strings.Join(out, ", ")
+}
+
+func placeText(ps []customer.Place) string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, strings.Join(strings.Fields(p.Number+" "+p.Street+" "+p.Extra+" "+p.Postcode+" "+p.City), " "))
+	}
+	return strings.Join(out, " / ")
+}
+
+func (e *evidence) identifierText(x, y *customer.Features) string {
+	_, kind := identifiers(x.Identifiers, y.Identifiers)
+	return kind
+}

@@ -1,0 +1,322 @@
+package match
+
+import (
+	"embed"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// tables holds the reference tables of names and their licence.
+//
+//go:embed tables/given.txt tables/family.txt tables/nicknames.txt
+var tables embed.FS
+
+// Model is everything that a score depends on besides the two records: constants, and a snapshot of statistics that is frozen
+// with it. It is data, so that a trained one can be written down, versioned and compared.
+type Model struct {
+	Version  string     `json:"version"`
+	Snapshot Snapshot   `json:"snapshot"`
+	Weights  Parameters `json:"weights"`
+}
+
+// Snapshot is what was counted in the live records when the model was made. Scores read only the snapshot, never live counts:
+// otherwise they would depend on the order of arrival (invariant 4).
+type Snapshot struct {
+	Records    int64  `json:"records"` // live; the threshold grows with it
+	Households Rate   `json:"households"`
+	Given      Counts `json:"given"`
+	Family     Counts `json:"family"`
+	City       Counts `json:"city"`
+	Postcode   Counts `json:"postcode"`
+	BirthPlace Counts `json:"birthPlace"`
+	Job        Counts `json:"job"`
+}
+
+// Rate tells, of the pairs of records that share family name and address, how many differ in both given name and birth date.
+// Where families live it is above a half; where the shared address is the same person's, next to nothing.
+type Rate struct {
+	Pairs  int64 `json:"pairs"`
+	Differ int64 `json:"differ"`
+}
+
+// FewPairs is how many pairs a household rate must rest on to be believed.
+const FewPairs = 20
+
+// Live tells whether families share addresses in these records. Without evidence they do: the cautious answer.
+func (r Rate) Live() bool { return r.Pairs < FewPairs || r.Differ*10 >= r.Pairs }
+
+// Counts is how often values were seen, and of how many records that have one.
+type Counts struct {
+	Present int64            `json:"present"`
+	Of      map[string]int64 `json:"of,omitempty"`
+}
+
+// Parameters are the constants of the model, all in bits. They were set by hand on public data sets; training replaces them.
+type Parameters struct {
+	Given, Family Name
+	Cross         customer.Weight // given and family name fit only crosswise
+	Middle        Vote
+	Suffix        customer.Weight // junior and senior
+	Kind          customer.Weight // a person and an organisation
+	Birth         [birthLevels]customer.Weight
+	Email         Email
+	Phone         [phoneLevels]customer.Weight
+	Identifier    [identifierLevels]customer.Weight
+	Gender        Vote
+	Place         Place
+	BirthPlace    Trait
+	Job           Trait
+	Household     Household
+	Threshold     Threshold
+	Cluster       Guard
+}
+
+// Vote is what agreement adds and disagreement takes away.
+type Vote struct{ Agree, Differ customer.Weight }
+
+// Trait is what a value weighs by its frequency: within Least and Most if equal, Differ if not; Unseen is the share of records
+// that a value which the reference does not know is taken to have, as one in so many.
+type Trait struct {
+	Least, Most, Differ customer.Weight
+	Unseen              int64
+}
+
+// Name is what a name weighs: agreement by its frequency, and how much less each lesser likeness.
+type Name struct {
+	Trait
+	Less [nameLevels]customer.Weight
+}
+
+// Email is what an e-mail address weighs.
+type Email struct {
+	Levels [emailLevels]customer.Weight
+	Told   customer.Weight // of a name that the address spells, half of at most this much was said by the name already
+	Least  customer.Weight // but so much an equal address always adds
+}
+
+// Place is what the parts of an address weigh, and between what bounds their sum is kept.
+type Place struct {
+	Street, StreetNear, StreetDiffer customer.Weight
+	Number, NumberNear, NumberDiffer customer.Weight
+	Extra                            customer.Weight
+	City, Postcode                   Trait
+	Near                             customer.Weight // less than equal, for a city or postcode with a slip
+	Least, Most                      customer.Weight // bounds of the sum
+	MostAlone                        customer.Weight // upper bound where no families share addresses
+	Same, Like                       customer.Weight // from these sums on it is the same place, or one like it
+}
+
+// Household caps what people of one household share: family name, place, phone, an e-mail that is not one's own.
+type Household struct {
+	Silent, Against, Both customer.Weight // nothing personal agrees; given name or birth date differ; both do
+	OwnEmails             customer.Weight // each has an e-mail that spells the own, different given name
+}
+
+// Threshold is what a pair must reach: half of what it could have said, within bounds, and more where there are more records.
+type Threshold struct {
+	Least, Most         customer.Weight
+	Base                int64 // records at which nothing is added
+	SizeLeast, SizeMost customer.Weight
+	Possible            customer.Weight // so far below the threshold an edge is still worth a look
+	Alone               customer.Weight // so far below it stays what only one shareable thing speaks for
+}
+
+// Guard is how the evidence between two clusters is averaged.
+type Guard struct {
+	Margin       customer.Weight // mean that joins
+	Least, Most  customer.Weight // bounds of one pair's vote
+	Both         customer.Weight // vote of a pair that differs in given name and birth date
+	Contradicted customer.Weight // vote of a pair that one personal trait speaks against
+	Quiet        customer.Weight // least vote of a pair that differs in no name and no identifier
+}
+
+// DefaultVersion names the model that ships with this release.
+const DefaultVersion = "2026.1"
+
+func bits(b float64) customer.Weight { return customer.Weight(math.Round(b * float64(customer.Bits))) }
+
+// Default answers the model that ships with us: for ten thousand people of any country who live in households.
+func Default() *Model {
+	return &Model{Version: DefaultVersion, Snapshot: Snapshot{Records: 10_000}, Weights: parameters()}
+}
+
+func parameters() Parameters {
+	less := [nameLevels]customer.Weight{
+		nameEqual: 0, nameSlip: bits(3.5), namePet: bits(3.5), namePart: bits(3.5), nameClose: bits(4), namePrefix: bits(4.5),
+		nameAlike: bits(6), nameSound: bits(6),
+	}
+	return Parameters{
+		Given:  Name{Trait: Trait{Least: bits(3), Most: bits(12), Differ: bits(-7), Unseen: 3000}, Less: less},
+		Family: Name{Trait: Trait{Least: bits(3), Most: bits(13), Differ: bits(-5), Unseen: 5000}, Less: less},
+		Cross:  bits(-3),
+		Middle: Vote{Agree: bits(2.5), Differ: bits(-2)},
+		Suffix: bits(-12),
+		Kind:   bits(-12),
+		Birth: [birthLevels]customer.Weight{
+			birthEqual: bits(14), birthJanuary: bits(8), birthSlip: bits(7.5), birthYearOnly: bits(5), birthYearMonth: bits(4),
+			birthYearDay: bits(5), birthMonthDay: bits(6), birthMonthDayFar: bits(3), birthMonthNear: bits(4), birthTwoSlips: bits(1),
+			birthYearNear: bits(-0.5), birthDecade: bits(-3), birthDiffers: bits(-6.5),
+		},
+		Email: Email{
+			Levels: [emailLevels]customer.Weight{
+				emailEqual: bits(16), emailSlip: bits(12), emailLocal: bits(8), emailBox: bits(3), emailDiffers: bits(-1),
+			},
+			Told: bits(6), Least: bits(6),
+		},
+		Phone:      [phoneLevels]customer.Weight{phoneEqual: bits(13), phoneSlip: bits(8), phoneDiffers: bits(-0.5)},
+		Identifier: [identifierLevels]customer.Weight{idStrong: bits(20), idSlip: bits(11), idWeak: bits(13), idDiffers: bits(-5)},
+		Gender:     Vote{Agree: bits(0.9), Differ: bits(-3.5)},
+		Place: Place{
+			Street: bits(8), StreetNear: bits(6.5), StreetDiffer: bits(-1.5),
+			Number: bits(5), NumberNear: bits(2), NumberDiffer: bits(-1),
+			Extra:    bits(6),
+			City:     Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1), Unseen: 64},
+			Postcode: Trait{Least: bits(0.5), Most: bits(11), Differ: bits(-1), Unseen: 1000},
+			Near:     bits(3), Least: bits(-2), Most: bits(17), MostAlone: bits(24), Same: bits(10), Like: bits(4),
+		},
+		BirthPlace: Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1.5), Unseen: 64},
+		Job:        Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1), Unseen: 16},
+		Household:  Household{Silent: bits(10), Against: bits(8), Both: 0, OwnEmails: bits(8)},
+		Threshold: Threshold{
+			Least: bits(13), Most: bits(18), Base: 10_000, SizeLeast: bits(-4), SizeMost: bits(10), Possible: bits(6), Alone: bits(1),
+		},
+		Cluster: Guard{
+			Margin: bits(-2), Least: bits(-20), Most: bits(15), Both: bits(-14), Contradicted: bits(-6), Quiet: bits(-4),
+		},
+	}
+}
+
+// frequencies answers what agreement on a value weighs: log2(.8 / p), where p is its share of the records, the reference
+// counting like a thousand records.
+type frequencies struct {
+	trait  Trait
+	known  map[string]customer.Weight
+	unseen customer.Weight
+}
+
+const referenceRecords = 1000
+
+func newFrequencies(t Trait, seen Counts, reference map[string]int64, people int64) *frequencies {
+	f := &frequencies{trait: t, known: make(map[string]customer.Weight, len(reference)+len(seen.Of))}
+	share := func(value string) float64 {
+		if n := reference[value]; n > 0 && people > 0 {
+			return float64(n) / float64(people)
+		}
+		return 1 / float64(t.Unseen)
+	}
+	weigh := func(count int64, p0 float64) customer.Weight {
+		p := (float64(count) + referenceRecords*p0) / (float64(seen.Present) + referenceRecords)
+		return min(max(bits(math.Log2(.8/p)), t.Least), t.Most)
+	}
+	for value := range reference {
+		f.known[value] = weigh(seen.Of[value], share(value))
+	}
+	for value, count := range seen.Of {
+		f.known[value] = weigh(count, share(value))
+	}
+	f.unseen = weigh(0, 1/float64(t.Unseen))
+	return f
+}
+
+// of answers the weight of one value.
+func (f *frequencies) of(value string) customer.Weight {
+	if w, ok := f.known[value]; ok {
+		return w
+	}
+	return f.unseen
+}
+
+// ofName answers the weight of a name of several words: of the rarest.
+func (f *frequencies) ofName(words []string) customer.Weight {
+	w := customer.Weight(0)
+	for _, word := range words {
+		w = max(w, f.of(word))
+	}
+	return w
+}
+
+// counted reads a table: how many people, then a name and a number a line.
+func counted(file string) (people int64, names map[string]int64) {
+	text, err := tables.ReadFile(file)
+	if err != nil {
+		panic(err) // the table is part of the program
+	}
+	first, rest, _ := strings.Cut(string(text), "\n")
+	people, _ = strconv.ParseInt(first, 10, 64)
+	names = make(map[string]int64, strings.Count(rest, "\n"))
+	for line := range strings.Lines(rest) {
+		if name, count, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
+			names[name], _ = strconv.ParseInt(count, 10, 64)
+		}
+	}
+	return people, names
+}
+
+// pets is the table of short and pet forms of given names: the entries that each name stands in, the formal name's own first
+// letter of meaning being that it opens its entry.
+type pets struct {
+	opens map[string]int32   // entry that the name opens
+	in    map[string][]int32 // entries that the name stands in, its own apart
+}
+
+func readPets() pets {
+	text, err := tables.ReadFile("tables/nicknames.txt")
+	if err != nil {
+		panic(err) // the table is part of the program
+	}
+	p := pets{opens: map[string]int32{}, in: map[string][]int32{}}
+	entry := int32(0)
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		at, again := p.opens[words[0]]
+		if !again {
+			at = entry
+			p.opens[words[0]] = at
+			entry++
+		}
+		for _, word := range words[1:] {
+			p.in[word] = append(p.in[word], at)
+		}
+	}
+	return p
+}
+
+// direct tells whether one name is a pet form of the other; class, whether both are of a third.
+func (p pets) direct(a, b string) bool { return p.petOf(a, b) || p.petOf(b, a) }
+
+func (p pets) petOf(pet, formal string) bool {
+	at, ok := p.opens[formal]
+	if !ok {
+		return false
+	}
+	for _, e := range p.in[pet] {
+		if e == at {
+			return true
+		}
+	}
+	return false
+}
+
+func (p pets) class(a, b string) bool {
+	for _, e := range p.in[a] {
+		for _, f := range p.in[b] {
+			if e == f {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// size answers what a number of records adds to the threshold: two bits for every factor of four, in such steps that a new one
+// is a new model.
+func (t *Threshold) size(records int64) customer.Weight {
+	if records <= 0 || t.Base <= 0 {
+		return 0
+	}
+	steps := math.Round(math.Log2(float64(records)/float64(t.Base)) / 2)
+	return min(max(bits(2*steps), t.SizeLeast), t.SizeMost)
+}

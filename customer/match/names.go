@@ -1,0 +1,258 @@
+package match
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// Levels of likeness of two names, the better the higher.
+const (
+	nameMissing uint8 = iota
+	nameDiffers
+	nameFaint   // a likeness of .7
+	nameInitial // one is the first letter of the other
+	nameSound   // sound alike, or pet forms of a third name
+	nameAlike   // a likeness of .83
+	namePrefix  // one begins the other
+	nameClose   // a likeness of .92, or two slips in long names
+	namePart    // one is part of a compound name
+	namePet     // one is a pet form of the other
+	nameSlip    // one slip of the pen
+	nameEqual
+	nameLevels
+)
+
+// initialWeight is what an initial that fits says.
+const initialWeight = 3 * customer.Bits / 2
+
+// likeness is how two names fit, and what that weighs.
+type likeness struct {
+	level  uint8
+	weight customer.Weight
+	most   customer.Weight // what equal names would weigh
+}
+
+// fits tells whether the names may be one name.
+func (l likeness) fits() bool { return l.level >= nameSound }
+
+// agrees tells whether the names fit well enough to excuse that other things differ.
+func (l likeness) agrees() bool { return l.level >= nameAlike }
+
+// name compares two given names or two family names, as words. Of the two the commoner one says what agreement weighs:
+// a slip is rare and must not raise it.
+func (m *Matcher) name(a, b []string, fa, fb *frequencies, n *Name) likeness {
+	if len(a) == 0 || len(b) == 0 {
+		return likeness{}
+	}
+	w := min(fa.ofName(a), fb.ofName(b))
+	given := fa == m.given && fb == m.given
+	level := m.words(a, b, given)
+	l := likeness{level: level, most: w}
+	switch level {
+	case nameDiffers:
+		l.weight = n.Differ
+	case nameFaint:
+		l.weight = n.Differ / 3
+	case nameInitial:
+		l.weight = initialWeight
+	default:
+		l.weight = max(w-n.Less[level], n.Differ/3)
+	}
+	return l
+}
+
+// words compares names of one or more words each.
+func (m *Matcher) words(a, b []string, given bool) uint8 {
+	if len(a) == 1 && len(b) == 1 {
+		return m.word(a[0], b[0], given)
+	}
+	if slices.Equal(a, b) {
+		return nameEqual
+	}
+	level := m.word(strings.Join(a, ""), strings.Join(b, ""), given)
+	if level == nameEqual {
+		return level
+	}
+	for _, x := range a {
+		for _, y := range b {
+			if len(x) > 1 && x == y {
+				return max(level, namePart)
+			}
+			if l := m.word(x, y, given); l >= nameClose {
+				level = max(level, nameAlike)
+			}
+		}
+	}
+	return level
+}
+
+// word compares two words.
+func (m *Matcher) word(a, b string, given bool) uint8 {
+	if a == b {
+		return nameEqual
+	}
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(a) == 1 {
+		if a[0] == b[0] {
+			return nameInitial
+		}
+		return nameDiffers
+	}
+	d := edits(a, b)
+	if d == 1 && len(a) >= 3 {
+		return nameSlip
+	}
+	if given && m.pets.direct(a, b) {
+		return namePet
+	}
+	alike := winkler(a, b)
+	switch {
+	case alike >= 920, d == 2 && len(a) >= 6:
+		return nameClose
+	case len(a) >= 3 && strings.HasPrefix(b, a):
+		return namePrefix
+	case alike >= 830:
+		return nameAlike
+	case given && m.pets.class(a, b), len(a) >= 3 && sound(a) == sound(b):
+		return nameSound
+	case alike >= 700:
+		return nameFaint
+	}
+	return nameDiffers
+}
+
+// reading is one way to read a record's names.
+type reading struct {
+	given, family []string
+	cross         bool
+}
+
+// maxReadings bounds the words of an unsplit name that are tried in each role (invariant 10).
+const maxReadings = 5
+
+// readings answers the ways in which a record's names may be meant: as they stand and the other way round; of a name that came
+// unsplit, any two of its words.
+func readings(f *customer.Features) []reading {
+	if !f.Unsplit {
+		if len(f.Given) == 0 || len(f.Family) == 0 {
+			return []reading{{given: f.Given, family: f.Family}}
+		}
+		return []reading{{given: f.Given, family: f.Family}, {given: f.Family, family: f.Given, cross: true}}
+	}
+	words := slices.Concat(f.Given, f.Middle, f.Family)
+	if len(words) > maxReadings {
+		words = slices.Concat(words[:maxReadings-1], words[len(words)-1:])
+	}
+	if len(words) == 1 {
+		return []reading{{family: words}, {given: words}}
+	}
+	var out []reading
+	for i := range words {
+		for j := range words {
+			if i != j {
+				out = append(out, reading{given: words[i : i+1], family: words[j : j+1]})
+			}
+		}
+	}
+	return out
+}
+
+// named is the one comparison of two persons' names.
+type named struct {
+	given, family likeness
+	middle        uint8 // 0 missing, 1 differs, 2 agrees
+	suffix        bool  // junior against senior
+	cross         bool
+	weight        customer.Weight
+}
+
+// persons compares the names of two persons. It takes the best of the ways to read the one that came unsplit, or has more words.
+func (m *Matcher) persons(a, b *customer.Features) named {
+	if a.Unsplit == b.Unsplit && words(b) > words(a) || b.Unsplit && !a.Unsplit {
+		a, b = b, a
+	}
+	best := m.read(reading{given: a.Given, family: a.Family}, b)
+	if a.Unsplit || best.given.level <= nameFaint {
+		for _, r := range readings(a) {
+			if n := m.read(r, b); n.weight > best.weight {
+				best = n
+			}
+		}
+	}
+	p := &m.model.Weights
+	if !a.Unsplit && !b.Unsplit && !best.cross {
+		best = m.borrowed(best, a, b)
+	}
+	if best.given.level >= namePrefix && !best.cross && !a.Unsplit && !b.Unsplit {
+		if best.middle = middle(a.Middle, b.Middle); best.middle == 2 {
+			best.weight += p.Middle.Agree
+		} else if best.middle == 1 {
+			best.weight += p.Middle.Differ
+		}
+	}
+	if a.Suffix != "" && b.Suffix != "" && a.Suffix != b.Suffix {
+		best.suffix = true
+		best.weight += p.Suffix
+	}
+	return best
+}
+
+func words(f *customer.Features) int { return len(f.Given) + len(f.Middle) + len(f.Family) }
+
+// read compares one reading of a record's names with another record as it stands.
+func (m *Matcher) read(r reading, b *customer.Features) named {
+	p := &m.model.Weights
+	fg, ff := m.given, m.family
+	if r.cross {
+		fg, ff = ff, fg
+	}
+	n := named{given: m.name(r.given, b.Given, fg, m.given, &p.Given), family: m.name(r.family, b.Family, ff, m.family, &p.Family), cross: r.cross}
+	if r.cross && !n.given.fits() && !n.family.fits() {
+		return named{weight: math.MinInt32}
+	}
+	n.weight = n.given.weight + n.family.weight
+	if r.cross {
+		n.weight += p.Cross
+	}
+	return n
+}
+
+// borrowed looks for a given name that does not fit among the other's middle names: many people go by their second one.
+func (m *Matcher) borrowed(n named, a, b *customer.Features) named {
+	if n.given.level != nameDiffers && n.given.level != nameFaint {
+		return n
+	}
+	for _, pair := range [][2][]string{{a.Given, b.Middle}, {b.Given, a.Middle}} {
+		for _, mid := range pair[1] {
+			if len(mid) > 1 && slices.Contains(pair[0], mid) {
+				p := &m.model.Weights.Given
+				n.weight -= n.given.weight
+				n.given.level = namePart
+				n.given.weight = n.given.most - p.Less[namePart]
+				n.weight += n.given.weight
+				return n
+			}
+		}
+	}
+	return n
+}
+
+// middle tells whether middle names agree: 0 one has none, 1 they differ, 2 some word or its initial is in both.
+func middle(a, b []string) uint8 {
+	if len(a) == 0 || len(b) == 0 {
+		return 0
+	}
+	for _, x := range a {
+		for _, y := range b {
+			if x == y || (len(x) == 1 || len(y) == 1) && x[0] == y[0] || edits(x, y) == 1 && min(len(x), len(y)) >= 3 {
+				return 2
+			}
+		}
+	}
+	return 1
+}
