@@ -301,6 +301,9 @@ func (w *work) keep(in *Interaction) {
 // forgotten answers what is left of an interaction after the erasure of a party.
 func (in *Interaction) forgotten() *Interaction { return &Interaction{ID: in.ID, Version: in.Version} }
 
+// Forgotten tells what is left of an interaction after the erasure of a party: its id and its version.
+func (in *Interaction) Forgotten() bool { return in.Type == "" }
+
 // dropErased forgets the interactions that the erasure of a party covers.
 func (w *work) dropErased(ctx context.Context) error {
 	for _, id := range w.erased {

@@ -59,16 +59,15 @@ type Tx interface {
 
 // Delta is what one transaction changes, in the domain's words. Rows, history and outbox derive from it inside Apply.
 type Delta struct {
-	Records          []*Record // whole, new or changed
-	Keys             []KeySet  // of records whose keys changed: all that they hold now, none for one that is not live
-	Edges            []Edge    // new or changed
-	DropEdges        []Pair
-	Members          []Membership // new or changed
-	Customers        []*Customer  // new or changed, with their new version; each becomes a history row and an outbox entry
-	Interactions     []*Interaction
-	DropInteractions []InteractionID // erased
-	Decisions        []Decision      // new, or changed by an undo
-	Dead             []event.DeadLetter
+	Records      []*Record // whole, new or changed
+	Keys         []KeySet  // of records whose keys changed: all that they hold now, none for one that is not live
+	Edges        []Edge    // new or changed
+	DropEdges    []Pair
+	Members      []Membership   // new or changed
+	Customers    []*Customer    // new or changed, with their new version; each becomes a history row and an outbox entry
+	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
+	Decisions    []Decision     // new, or changed by an undo
+	Dead         []event.DeadLetter
 }
 
 // KeySet is the keys that a live record holds, and the hash of the features they come from: records with equal features

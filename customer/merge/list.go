@@ -17,7 +17,9 @@ func form(name string) func(customer.Value) string {
 	case customer.FieldEmail, "nationality", "tag":
 		return func(v customer.Value) string { return strings.ToLower(strings.TrimSpace(v.Text)) }
 	case customer.FieldPhone:
-		return func(v customer.Value) string { return keep(v.Text, func(r rune) bool { return r == '+' || unicode.IsDigit(r) }) }
+		return func(v customer.Value) string {
+			return keep(v.Text, func(r rune) bool { return r == '+' || unicode.IsDigit(r) })
+		}
 	case customer.FieldAddress:
 		return addressForm
 	case customer.FieldIdentifier:

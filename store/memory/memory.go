@@ -1,0 +1,62 @@
+// Package memory keeps customers in memory: a full store for tests, evaluation and trying out. It passes storetest as the
+// durable ones do, and forgets everything when it is let go.
+package memory
+
+import (
+	"crypto/rand"
+	"errors"
+	"sync"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Store is a customer.Store in memory. Any number of readers, or one writer. What it holds is never changed, only
+// replaced, so that what it answered stays as it was.
+type Store struct {
+	mu        sync.RWMutex
+	closed    bool
+	key       []byte
+	positions map[event.Partition]event.Position
+	revisions map[string][]string // source -> versions of its mapping, in the order in which they came
+	state
+}
+
+// state is what a delta changes.
+type state struct {
+	records      map[customer.RecordID]*customer.Record
+	held         map[customer.RecordID]customer.KeySet
+	holders      map[customer.Key][]customer.Holder // by record id
+	edges        map[customer.RecordID]map[customer.Pair]customer.Edge
+	members      map[customer.RecordID]customer.Membership
+	components   map[customer.RecordID][]customer.RecordID // by record id
+	customers    map[customer.CustomerID]*customer.Customer
+	ofCustomer   map[customer.CustomerID]map[customer.RecordID]bool
+	interactions map[customer.InteractionID]*customer.Interaction
+	ofRecord     map[customer.RecordID]map[customer.InteractionID]bool
+	decisions    map[string]customer.Decision
+	decided      map[customer.RecordID][]string
+	dead         map[string]event.DeadLetter
+	outbox       []customer.OutboxEntry
+	seq          int64
+}
+
+// ErrClosed is the answer of a store that was closed.
+var ErrClosed = errors.New("the store is closed")
+
+// New returns an empty store.
+func New() *Store {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return &Store{
+		key: key, positions: map[event.Partition]event.Position{}, revisions: map[string][]string{},
+		state: state{
+			records: map[customer.RecordID]*customer.Record{}, held: map[customer.RecordID]customer.KeySet{},
+			holders: map[customer.Key][]customer.Holder{}, edges: map[customer.RecordID]map[customer.Pair]customer.Edge{},
+			members: map[customer.RecordID]customer.Membership{}, components: map[customer.RecordID][]customer.RecordID{},
+			customers: map[customer.CustomerID]*customer.Customer{}, ofCustomer: map[customer.CustomerID]map[customer.RecordID]bool{},
+			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
+			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
+		},
+	}
+}

@@ -1,0 +1,196 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// View runs fn on the store as it stands; writers wait meanwhile.
+func (s *Store) View(ctx context.Context, fn func(customer.View) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fn(view{s})
+}
+
+// Update runs fn alone. What it asks for is done only when it has returned nil.
+func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t := &tx{view: view{s}}
+	if err := fn(t); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, a := range t.advances {
+		s.positions[a.Partition] = a.Position
+	}
+	if t.delta != nil {
+		return s.apply(t.delta)
+	}
+	return nil
+}
+
+// tx gathers what a transaction asks for.
+type tx struct {
+	view
+	advances []event.Advance
+	delta    *customer.Delta
+}
+
+// Advance checks the positions against what stands (invariants 1 and 2).
+func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
+	for _, a := range advances {
+		now, known := t.s.positions[a.Partition]
+		if !known {
+			now = event.Position{Next: -1}
+		}
+		switch {
+		case now.Owner != a.Owner:
+			return event.ErrFenced
+		case now.Next != a.Expect:
+			return event.ErrAlready
+		}
+	}
+	t.advances = append(t.advances, advances...)
+	return ctx.Err()
+}
+
+// Apply takes the delta; it is written when the transaction ends well.
+func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
+	if t.delta != nil {
+		return errors.New("a transaction applies one delta")
+	}
+	t.delta = d
+	return ctx.Err()
+}
+
+func (s *Store) apply(d *customer.Delta) error {
+	entries := make([]customer.OutboxEntry, len(d.Customers))
+	for i, c := range d.Customers { // what can fail comes first
+		value, err := c.Published()
+		if err != nil {
+			return err
+		}
+		entries[i] = customer.OutboxEntry{ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Value: value}
+	}
+	for _, r := range d.Records {
+		s.records[r.ID] = r
+	}
+	for _, k := range d.Keys {
+		s.hold(k)
+	}
+	for _, p := range d.DropEdges {
+		delete(s.edges[p.A], p)
+		delete(s.edges[p.B], p)
+	}
+	for _, e := range d.Edges {
+		for _, id := range []customer.RecordID{e.A, e.B} {
+			if s.edges[id] == nil {
+				s.edges[id] = map[customer.Pair]customer.Edge{}
+			}
+			s.edges[id][e.Pair] = e
+		}
+	}
+	for _, m := range d.Members {
+		s.move(m)
+	}
+	for i, c := range d.Customers {
+		s.customers[c.ID] = c
+		s.seq++
+		entries[i].Seq = s.seq
+		s.outbox = append(s.outbox, entries[i])
+	}
+	for _, in := range d.Interactions {
+		s.tell(in)
+	}
+	for _, dec := range d.Decisions {
+		if _, known := s.decisions[dec.ID]; !known {
+			s.decided[dec.A] = append(s.decided[dec.A], dec.ID)
+			s.decided[dec.B] = append(s.decided[dec.B], dec.ID)
+		}
+		s.decisions[dec.ID] = dec
+	}
+	for _, l := range d.Dead {
+		s.dead[l.ID] = l
+	}
+	return nil
+}
+
+// hold replaces a record's keys.
+func (s *Store) hold(set customer.KeySet) {
+	find := func(hs []customer.Holder) (int, bool) {
+		return slices.BinarySearchFunc(hs, set.Record, func(h customer.Holder, id customer.RecordID) int { return compare(h.Record, id) })
+	}
+	for _, k := range s.held[set.Record].Keys {
+		if i, found := find(s.holders[k]); found {
+			s.holders[k] = slices.Delete(s.holders[k], i, i+1)
+		}
+		if len(s.holders[k]) == 0 {
+			delete(s.holders, k)
+		}
+	}
+	delete(s.held, set.Record)
+	if len(set.Keys) == 0 {
+		return
+	}
+	for _, k := range set.Keys {
+		if i, found := find(s.holders[k]); !found {
+			s.holders[k] = slices.Insert(s.holders[k], i, customer.Holder{Record: set.Record, Node: set.Node})
+		}
+	}
+	s.held[set.Record] = set
+}
+
+// move replaces a record's membership.
+func (s *Store) move(m customer.Membership) {
+	if old, known := s.members[m.Record]; known {
+		rest := slices.DeleteFunc(slices.Clone(s.components[old.Component]), func(id customer.RecordID) bool { return id == m.Record })
+		s.components[old.Component] = rest
+		if len(rest) == 0 {
+			delete(s.components, old.Component)
+		}
+		delete(s.ofCustomer[old.Customer], m.Record)
+	}
+	s.members[m.Record] = m
+	in := s.components[m.Component]
+	i, _ := slices.BinarySearchFunc(in, m.Record, compare)
+	s.components[m.Component] = slices.Insert(slices.Clone(in), i, m.Record)
+	if s.ofCustomer[m.Customer] == nil {
+		s.ofCustomer[m.Customer] = map[customer.RecordID]bool{}
+	}
+	s.ofCustomer[m.Customer][m.Record] = true
+}
+
+// tell replaces an interaction.
+func (s *Store) tell(in *customer.Interaction) {
+	if old := s.interactions[in.ID]; old != nil {
+		for _, p := range old.Parties {
+			delete(s.ofRecord[p.Record], in.ID)
+		}
+	}
+	s.interactions[in.ID] = in
+	for _, p := range in.Parties {
+		if s.ofRecord[p.Record] == nil {
+			s.ofRecord[p.Record] = map[customer.InteractionID]bool{}
+		}
+		s.ofRecord[p.Record][in.ID] = true
+	}
+}

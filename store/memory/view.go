@@ -1,0 +1,102 @@
+package memory
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// view answers from the state; the store's lock is held for as long as it is used.
+type view struct{ s *Store }
+
+func (v view) Records(ctx context.Context, ids []customer.RecordID) ([]*customer.Record, error) {
+	return pick(ctx, v.s.records, ids)
+}
+
+func (v view) Customers(ctx context.Context, ids []customer.CustomerID) ([]*customer.Customer, error) {
+	return pick(ctx, v.s.customers, ids)
+}
+
+func (v view) Interactions(ctx context.Context, ids []customer.InteractionID) ([]*customer.Interaction, error) {
+	return pick(ctx, v.s.interactions, ids)
+}
+
+func pick[K comparable, V any](ctx context.Context, from map[K]*V, ids []K) ([]*V, error) {
+	out := make([]*V, len(ids))
+	for i, id := range ids {
+		out[i] = from[id]
+	}
+	return out, ctx.Err()
+}
+
+func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]customer.Holder, error) {
+	out := make([][]customer.Holder, len(keys))
+	for i, k := range keys {
+		hs := v.s.holders[k]
+		out[i] = slices.Clone(hs[:min(limit, len(hs))])
+	}
+	return out, ctx.Err()
+}
+
+func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*customer.Component, error) {
+	seen := map[customer.RecordID]bool{}
+	var out []*customer.Component
+	for _, id := range of {
+		m, known := v.s.members[id]
+		if !known || seen[m.Component] {
+			continue
+		}
+		seen[m.Component] = true
+		out = append(out, v.component(m.Component))
+	}
+	return out, ctx.Err()
+}
+
+func (v view) component(name customer.RecordID) *customer.Component {
+	c := &customer.Component{}
+	inside := map[customer.RecordID]bool{}
+	for _, id := range v.s.components[name] {
+		c.Members = append(c.Members, v.s.members[id])
+		inside[id] = true
+	}
+	decisions := map[string]bool{}
+	for _, m := range c.Members {
+		for p, e := range v.s.edges[m.Record] {
+			if p.A == m.Record && inside[p.B] {
+				c.Edges = append(c.Edges, e)
+			}
+		}
+		for _, id := range v.s.decided[m.Record] {
+			if d := v.s.decisions[id]; !d.Undone && inside[d.A] && inside[d.B] && !decisions[id] {
+				decisions[id] = true
+				c.Decisions = append(c.Decisions, d)
+			}
+		}
+	}
+	slices.SortFunc(c.Edges, func(a, b customer.Edge) int { return cmp.Or(compare(a.A, b.A), compare(a.B, b.B)) })
+	slices.SortFunc(c.Decisions, func(a, b customer.Decision) int { return strings.Compare(a.ID, b.ID) })
+	return c
+}
+
+func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) ([]*customer.Interaction, error) {
+	seen := map[customer.InteractionID]bool{}
+	var out []*customer.Interaction
+	for _, rec := range of {
+		for id := range v.s.ofRecord[rec] {
+			if !seen[id] {
+				seen[id] = true
+				out = append(out, v.s.interactions[id])
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *customer.Interaction) int {
+		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return out[:min(limit, len(out))], ctx.Err()
+}
+
+func compare(a, b customer.RecordID) int { return bytes.Compare(a[:], b[:]) }
