@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 )
 
 // Status is how the service is: what it holds, what each source has come to since the process began, and what waits.
@@ -51,6 +52,22 @@ type Outcomes struct {
 
 // Sum is the number of messages that have ended.
 func (o Outcomes) Sum() int64 { return o.Applied + o.Duplicate + o.Stale + o.Ignored + o.Dead }
+
+// Add counts n more messages that ended in an outcome, by its name.
+func (o *Outcomes) Add(outcome string, n int64) {
+	switch outcome {
+	case event.Applied.String():
+		o.Applied += n
+	case event.Duplicate.String():
+		o.Duplicate += n
+	case event.Stale.String():
+		o.Stale += n
+	case event.Ignored.String():
+		o.Ignored += n
+	case event.Dead.String():
+		o.Dead += n
+	}
+}
 
 // PartitionStatus is how far one partition has taken effect.
 type PartitionStatus struct {
