@@ -119,6 +119,9 @@ func (c *Client) offset(ctx context.Context, name string, l leader, which int64)
 // broker's default. A compacted topic gets retention.ms -1 unless config names one: by Kafka's rule time does not expire its
 // records, the embedded broker would let it.
 func (c *Client) EnsureTopic(ctx context.Context, name string, partitions int, config map[string]string) error {
+	if err := legalTopic(name); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	var last error
@@ -131,7 +134,7 @@ func (c *Client) EnsureTopic(ctx context.Context, name string, partitions int, c
 		case err == nil:
 			last = errors.New("its partitions have no leader yet")
 		case errors.Is(err, errNoTopic):
-			if last = c.create(ctx, name, partitions, config); last != nil && !kerr.IsRetriable(last) && event.ClassOf(last) == event.Permanent {
+			if last = c.create(ctx, name, partitions, config); event.ClassOf(last) == event.Permanent {
 				return last
 			}
 		default:
@@ -141,6 +144,20 @@ func (c *Client) EnsureTopic(ctx context.Context, name string, partitions int, c
 			return event.Errorf(event.Retryable, "broker", "", "topic %s is not ready: %w", name, cmp.Or(last, ctx.Err()))
 		}
 	}
+}
+
+const maxTopicName = 249 // Kafka's own
+
+// legalTopic keeps Kafka's rule for topic names.
+func legalTopic(name string) error {
+	bad := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-')
+	}
+	if name == "" || name == "." || name == ".." || len(name) > maxTopicName || strings.ContainsFunc(name, bad) {
+		return event.Errorf(event.Permanent, "validation", "", "%q is no topic name: write 1 to %d letters, digits, dots, dashes and underscores",
+			name, maxTopicName)
+	}
+	return nil
 }
 
 // create asks the controller for a new topic. A refusal for good is an event.Error of class Permanent.
