@@ -65,8 +65,10 @@ func New(c Config) http.Handler {
 		mux.Handle(path, a.dispatch(methods))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		write(w, &Problem{Status: http.StatusNotFound, Code: "not_found",
-			Message: "there is nothing at this address", Hint: "see " + root + "/openapi.yaml"})
+		write(w, &Problem{
+			Status: http.StatusNotFound, Code: "not_found",
+			Message: "there is nothing at this address", Hint: "see " + root + "/openapi.yaml",
+		})
 	})
 	return a.guard(mux)
 }

@@ -37,7 +37,8 @@ func ana() *customer.Customer {
 		Attributes: []customer.Attribute{
 			{Path: customer.Path{Name: "givenName"}, Claim: claim, Rule: "trust", Losers: []customer.Claim{claim}},
 			{Path: customer.Path{Name: "address", ID: "home"}, Claim: customer.Claim{
-				Value: customer.Value{Parts: map[string]string{"postalCode": "1010"}}, Source: "shop", Key: "1", Version: version}, Rule: "union"},
+				Value: customer.Value{Parts: map[string]string{"postalCode": "1010"}}, Source: "shop", Key: "1", Version: version,
+			}, Rule: "union"},
 		},
 		Members: []customer.Member{{Record: alice, Source: "shop", Key: "1"}, {Record: alyce, Source: "bank", Key: "A/2"}},
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -191,8 +190,10 @@ const maxWords = 2_000 // bytes of a decision's author and reason
 // read reads the one JSON object of a request, strictly. That the type must be given keeps forms of other sites out.
 func read(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-			Message: "the request is not marked as JSON", Hint: "send Content-Type: application/json"}
+		return &Problem{
+			Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Message: "the request is not marked as JSON", Hint: "send Content-Type: application/json",
+		}
 	}
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -254,6 +255,6 @@ func (s *stream) Write(b []byte) (int, error) {
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
 		s.w.WriteHeader(http.StatusOK)
 	}
-	_ = s.deadlines.SetWriteDeadline(time.Now().Add(Patience)) // a writer without deadlines is a test's
+	extend(s.deadlines, Patience)
 	return s.w.Write(b)
 }

@@ -29,8 +29,10 @@ func (a *api) guard(next http.Handler) http.Handler {
 			defer func() { <-slots }()
 		default:
 			h.Set("Retry-After", "1")
-			write(w, &Problem{Status: http.StatusServiceUnavailable, Code: "busy",
-				Message: fmt.Sprintf("more than %d requests at one time", MaxRequests), Hint: "try again in a second"})
+			write(w, &Problem{
+				Status: http.StatusServiceUnavailable, Code: "busy",
+				Message: fmt.Sprintf("more than %d requests at one time", MaxRequests), Hint: "try again in a second",
+			})
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
@@ -46,14 +48,18 @@ func refuse(cross *http.CrossOriginProtection, r *http.Request) *Problem {
 		host = strings.Trim(r.Host, "[]")
 	}
 	if !loopback(host) {
-		return &Problem{Status: http.StatusMisdirectedRequest, Code: "wrong_host",
-			Message: "this API is for this machine only, and was called by another name", Hint: "call it as 127.0.0.1 or localhost"}
+		return &Problem{
+			Status: http.StatusMisdirectedRequest, Code: "wrong_host",
+			Message: "this API is for this machine only, and was called by another name", Hint: "call it as 127.0.0.1 or localhost",
+		}
 	}
 	asked := *r
 	asked.Method = http.MethodPost // the standard library lets every GET pass; ours answer with personal data
 	if cross.Check(&asked) != nil {
-		return &Problem{Status: http.StatusForbidden, Code: "cross_site",
-			Message: "the request comes from a page of another site", Hint: "call the API from a program, or from a page that it serves"}
+		return &Problem{
+			Status: http.StatusForbidden, Code: "cross_site",
+			Message: "the request comes from a page of another site", Hint: "call the API from a program, or from a page that it serves",
+		}
 	}
 	return nil
 }
@@ -77,8 +83,10 @@ func (a *api) dispatch(methods map[string]route) http.Handler {
 		}
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			write(w, &Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-				Message: "this address does not understand " + method(r.Method), Hint: "it understands " + strings.Join(allowed, ", ")})
+			write(w, &Problem{
+				Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+				Message: "this address does not understand " + method(r.Method), Hint: "it understands " + strings.Join(allowed, ", "),
+			})
 			return
 		}
 		if p := strange(r, rt.params); p != nil {
@@ -90,11 +98,16 @@ func (a *api) dispatch(methods map[string]route) http.Handler {
 			defer cancel()
 			r = r.WithContext(ctx)
 		}
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(Patience + 5*time.Second)) // a writer without deadlines is a test's
+		extend(http.NewResponseController(w), Patience+5*time.Second)
 		if err := rt.handle(w, r); err != nil {
 			write(w, a.problem(r, err))
 		}
 	})
+}
+
+// extend gives the reader of an answer so long from now on. A writer without deadlines is a test's.
+func extend(w *http.ResponseController, by time.Duration) {
+	_ = w.SetWriteDeadline(time.Now().Add(by)) //nolint:forbidigo // a deadline on a connection is a time of day
 }
 
 // method bounds what is echoed of a method's name.

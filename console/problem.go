@@ -50,13 +50,17 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 	case errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison):
 		return bad(e.Path, e.Text, "")
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Problem{Status: http.StatusServiceUnavailable, Code: "timeout",
-			Message: "the answer took longer than 30 seconds", Hint: "ask for less, or again later"}
+		return &Problem{
+			Status: http.StatusServiceUnavailable, Code: "timeout",
+			Message: "the answer took longer than 30 seconds", Hint: "ask for less, or again later",
+		}
 	}
 	a.Log.ErrorContext(r.Context(), "request failed",
 		slog.String("route", r.Pattern), slog.String("method", r.Method), slog.Any("err", err))
-	return &Problem{Status: http.StatusInternalServerError, Code: "internal",
-		Message: "the request failed inside", Hint: "the service's log says why"}
+	return &Problem{
+		Status: http.StatusInternalServerError, Code: "internal",
+		Message: "the request failed inside", Hint: "the service's log says why",
+	}
 }
 
 func write(w http.ResponseWriter, p *Problem) {

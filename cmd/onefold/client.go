@@ -73,8 +73,10 @@ func (p *program) request(ctx context.Context, method, path string, query url.Va
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, &environment{text: "nothing answers at " + p.server, err: err,
-			remedy: "start the service with onefold run or onefold demo, or name it with --server"}
+		return nil, &environment{
+			text: "nothing answers at " + p.server, err: err,
+			remedy: "start the service with onefold run or onefold demo, or name it with --server",
+		}
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil

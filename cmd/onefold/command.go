@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -63,6 +62,7 @@ func (p *program) root() *cobra.Command {
 
 // strict makes every command refuse arguments that it does not take, and groups refuse commands that they do not have.
 func strict(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
 	if c.HasSubCommands() {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, args []string) error {
@@ -107,6 +107,3 @@ func (p *program) only(formats ...string) error {
 	}
 	return &usage{text: "this command does not print " + p.format, hint: "-o takes one of: " + strings.Join(formats, ", ")}
 }
-
-// quietly is an error that was told already: nothing more is printed.
-var errTold = errors.New("told already")

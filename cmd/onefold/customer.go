@@ -53,10 +53,13 @@ func (p *program) findCommand() *cobra.Command {
 		if err := p.ask(c.Context(), http.MethodGet, "/customers", query, nil, &found); err != nil {
 			return err
 		}
-		l := listing{columns: []string{"id", "name", "email", "phone", "records", "sources"}, items: found.Customers, empty: "no customer is found"}
+		l := listing{items: found.Customers, empty: "no customer is found"}
+		l.columns = []string{"id", "name", "email", "phone", "records", "sources"}
 		for _, c := range found.Customers {
-			l.rows = append(l.rows, []string{c.ID.String(), nameOf(c), c.Text(customer.FieldEmail), c.Text(customer.FieldPhone),
-				strconv.Itoa(len(c.Members)), strings.Join(sourcesOf(c), " ")})
+			l.rows = append(l.rows, []string{
+				c.ID.String(), nameOf(c), c.Text(customer.FieldEmail), c.Text(customer.FieldPhone),
+				strconv.Itoa(len(c.Members)), strings.Join(sourcesOf(c), " "),
+			})
 		}
 		return p.list(l)
 	}
@@ -172,7 +175,8 @@ func printExplanation(w io.Writer, x *customer.Explanation) error {
 	side := func(name string, m customer.Member, id customer.CustomerID) []string {
 		return []string{name, m.Record.String(), m.Source + "/" + m.Key, id.String()}
 	}
-	if err := table(w, []string{"", "record", "of", "customer"}, [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}); err != nil {
+	sides := [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}
+	if err := table(w, []string{"", "record", "of", "customer"}, sides); err != nil {
 		return err
 	}
 	var rows [][]string
@@ -207,9 +211,11 @@ func (p *program) exportCommand() *cobra.Command {
 		Use: "export", Args: cobra.NoArgs,
 		Short: "Write every active customer as one JSON object a line",
 	}
-	canonical := c.Flags().Bool("canonical", false, "leave out ids, versions and recorded times, sorted: byte-equal for the same events in any order")
+	canonical := c.Flags().Bool("canonical", false,
+		"leave out ids, versions and recorded times, sorted: byte-equal for the same events in any order")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		resp, err := p.request(c.Context(), http.MethodGet, "/export", url.Values{"canonical": {strconv.FormatBool(*canonical)}}, nil)
+		query := url.Values{"canonical": {strconv.FormatBool(*canonical)}}
+		resp, err := p.request(c.Context(), http.MethodGet, "/export", query, nil)
 		if err != nil {
 			return err
 		}
@@ -223,8 +229,10 @@ func (p *program) exportCommand() *cobra.Command {
 }
 
 func (p *program) decisionCommand(name string, kind customer.DecisionKind, short string) *cobra.Command {
-	c := &cobra.Command{Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
-		Long: short + ".\nThe decision outranks every score and survives later data."}
+	c := &cobra.Command{
+		Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
+		Long: short + ".\nThe decision outranks every score and survives later data.",
+	}
 	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
 	reason := c.Flags().String("reason", "", "why, for those who ask later")
 	c.RunE = func(c *cobra.Command, args []string) error {

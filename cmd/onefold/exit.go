@@ -59,7 +59,8 @@ func reportOf(err error) report {
 	case errors.As(err, &use):
 		return report{Problem: console.Problem{Code: "usage", Message: use.text, Hint: use.hint}, exit: exitConfig}
 	case errors.As(err, &ds):
-		return report{Problem: console.Problem{Code: "configuration", Message: count(len(ds), "thing", "to mend")}, Diagnostics: ds, exit: exitConfig}
+		problem := console.Problem{Code: "configuration", Message: count(len(ds), "thing", "to mend")}
+		return report{Problem: problem, Diagnostics: ds, exit: exitConfig}
 	case errors.As(err, &env):
 		return report{Problem: console.Problem{Code: "environment", Message: env.text, Hint: env.remedy}, exit: exitEnvironment}
 	case errors.As(err, &found):
@@ -86,7 +87,6 @@ func count(n int, noun, rest string) string {
 func (p *program) tell(err error) int {
 	r := reportOf(err)
 	switch {
-	case errors.Is(err, errTold):
 	case p.machine():
 		_ = json.NewEncoder(p.err).Encode(r) // nobody is left to tell that stderr cannot be written
 	case len(r.Diagnostics) > 0:

@@ -24,13 +24,28 @@ func TestLogRedactsByType(t *testing.T) {
 	m := &event.Message{Source: "shop", Topic: "t", Partition: 2, Offset: 7, Key: []byte(name), Value: []byte(name)}
 	type text string
 	values := []any{
-		m, *m, event.DeadLetter{ID: "dead_7", Value: []byte(name)}, &event.DeadLetter{ID: "dead_7", Key: []byte(name)},
+		m, *m,
+		event.DeadLetter{ID: "dead_7", Value: []byte(name)},
+		&event.DeadLetter{ID: "dead_7", Key: []byte(name)},
 		customer.Customer{Attributes: []customer.Attribute{{Claim: customer.Claim{Value: customer.Text(name)}}}},
-		&customer.Record{Key: name}, []*customer.Record{{Key: name}}, customer.Text(name), customer.Member{Key: name},
-		&customer.Change{Key: name}, customer.Email{Local: name}, customer.Features{Given: []string{name}}, customer.Query{Name: name},
-		[]byte(name), json.RawMessage(`"` + name + `"`), map[string]string{"a": name}, struct{ Name string }{name}, text(name),
-		event.Header{Value: []byte(name)}, []event.Header{{Value: []byte(name)}}, amount, &amount,
-		customer.Interaction{Title: name}, customer.Explanation{Verdict: name}, (*event.Message)(nil), (*customer.Record)(nil),
+		&customer.Record{Key: name},
+		[]*customer.Record{{Key: name}},
+		customer.Text(name),
+		customer.Member{Key: name},
+		&customer.Change{Key: name},
+		customer.Email{Local: name},
+		customer.Features{Given: []string{name}},
+		customer.Query{Name: name},
+		[]byte(name), json.RawMessage(`"` + name + `"`),
+		map[string]string{"a": name},
+		struct{ Name string }{name},
+		text(name),
+		event.Header{Value: []byte(name)},
+		[]event.Header{{Value: []byte(name)}},
+		amount, &amount,
+		customer.Interaction{Title: name},
+		customer.Explanation{Verdict: name},
+		(*event.Message)(nil), (*customer.Record)(nil),
 	}
 	for _, textual := range []bool{true, false} {
 		var out bytes.Buffer

@@ -33,7 +33,8 @@ func (p *program) eraseCommand() *cobra.Command {
 			return err
 		}
 		return p.one(done, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s is erased.\nNot covered, retention is the remedy there: %s.\n", done.Asked, strings.Join(done.NotCovered, ", "))
+			_, err := fmt.Fprintf(w, "%s is erased.\nNot covered, retention is the remedy there: %s.\n",
+				done.Asked, strings.Join(done.NotCovered, ", "))
 			return err
 		})
 	}

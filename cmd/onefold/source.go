@@ -20,8 +20,11 @@ func (p *program) sourceCommand() *cobra.Command {
 				return err
 			}
 			l := listing{
-				columns: []string{"source", "adapter", "topic", "received", "applied", "duplicate", "stale", "ignored", "dead", "in flight", "lag", "halted"},
-				items:   s.Sources, empty: "no source is configured",
+				columns: []string{
+					"source", "adapter", "topic", "received", "applied", "duplicate", "stale", "ignored", "dead",
+					"in flight", "lag", "halted",
+				},
+				items: s.Sources, empty: "no source is configured",
 			}
 			n := func(i int64) string { return strconv.FormatInt(i, 10) }
 			for _, src := range s.Sources {
@@ -32,8 +35,10 @@ func (p *program) sourceCommand() *cobra.Command {
 					}
 				}
 				o := src.Outcomes
-				l.rows = append(l.rows, []string{src.Name, src.Adapter, src.Topic, n(src.Received),
-					n(o.Applied), n(o.Duplicate), n(o.Stale), n(o.Ignored), n(o.Dead), n(src.InFlight), n(src.Lag), halted})
+				l.rows = append(l.rows, []string{
+					src.Name, src.Adapter, src.Topic, n(src.Received),
+					n(o.Applied), n(o.Duplicate), n(o.Stale), n(o.Ignored), n(o.Dead), n(src.InFlight), n(src.Lag), halted,
+				})
 			}
 			return p.list(l)
 		},

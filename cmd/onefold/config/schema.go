@@ -75,10 +75,12 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 	if tag.Get("name") == "source" {
 		p["propertyNames"] = map[string]any{"pattern": SourcePattern}
 	}
-	if most, err := strconv.Atoi(tag.Get("max")); err == nil {
-		p["additionalProperties"].(map[string]any)["maximum"] = most
+	if values, ok := p["additionalProperties"].(map[string]any); ok {
+		if most, err := strconv.Atoi(tag.Get("max")); err == nil {
+			values["maximum"] = most
+		}
 	}
-	pattern := ""
+	var pattern string
 	switch tag.Get("format") {
 	case "topic":
 		pattern = TopicPattern + reference

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/onefold/onefold/cmd/onefold/config"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/pipeline"
+	"github.com/onefold/onefold/simulation"
+)
+
+// Summary is what a demo that ran to its end came to.
+type Summary struct {
+	Received        int64   `json:"received"`
+	Applied         int64   `json:"applied"`
+	Duplicate       int64   `json:"duplicate"`
+	Stale           int64   `json:"stale"`
+	Ignored         int64   `json:"ignored"`
+	Dead            int64   `json:"dead"`
+	Records         int64   `json:"records"`
+	Customers       int64   `json:"customers"`
+	Interactions    int64   `json:"interactions"`
+	Merges          int64   `json:"merges"`
+	Seconds         float64 `json:"seconds"`
+	EventsPerSecond float64 `json:"events_per_second"`
+	Truth           Score   `json:"truth"`
+}
+
+// demo is one run of the whole in one process, fed by a made-up town.
+type demo struct {
+	*program
+	people, events, rate int
+	seed                 uint64
+	dir                  string
+	exit                 bool
+
+	service *service
+	town    *simulation.Town
+	begun   time.Time
+	sent    atomic.Int64 // messages that the broker has acknowledged
+}
+
+func (p *program) demoCommand() *cobra.Command {
+	d := &demo{program: p}
+	c := &cobra.Command{
+		Use: "demo", Args: cobra.NoArgs,
+		Short: "Run everything in one process, fed by a simulated bank, tills and web shop",
+		Long: "Run an embedded broker, an embedded store, the pipeline and the API in one process, and feed them with the messages\n" +
+			"of a made-up town in the native formats of ISO 20022, Square and Shopify. Ends on Ctrl-C, or with --exit when all is done.",
+		Example: "  onefold demo\n  onefold demo --people 5000 --events 20000 --seed 1 --exit -o json",
+	}
+	c.Flags().IntVar(&d.people, "people", 2000, "people of the town")
+	c.Flags().IntVar(&d.events, "events", 10000, "messages that its systems send")
+	c.Flags().Uint64Var(&d.seed, "seed", 1, "the same seed makes the same town")
+	c.Flags().IntVar(&d.rate, "rate", -1, "messages a second, 0 as fast as it goes; default 500, with --exit 0")
+	c.Flags().BoolVar(&d.exit, "exit", false, "end when everything is processed, and print a summary")
+	c.Flags().StringVar(&d.dir, "data", "", "keep broker and store in this folder; default a temporary one that is removed at the end")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := p.only("table", "json", "ndjson"); err != nil {
+			return err
+		}
+		if d.people < 1 || d.events < 1 {
+			return &usage{text: "a town has people and events", hint: "--people and --events are at least 1"}
+		}
+		if d.rate < 0 && !d.exit {
+			d.rate = 500
+		}
+		return d.run(c.Context())
+	}
+	return c
+}
+
+func (d *demo) run(ctx context.Context) (err error) {
+	if d.dir == "" {
+		if d.dir, err = os.MkdirTemp("", "onefold-demo-"); err != nil {
+			return surroundings(err, "set TMPDIR to a folder that this user may write to, or use --data")
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	}
+	d.town = simulation.New(simulation.Config{People: d.people, Events: d.events, Seed: d.seed})
+	cfg := d.config()
+	d.service, err = open(ctx, cfg, newLog(d.err, d.live, slog.LevelWarn), d.now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.service.close()) }()
+	d.begun = d.now()
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	var served error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		served = d.service.run(serving)
+	}()
+	if !d.exit {
+		d.welcome()
+	}
+	err = d.play(serving, ended)
+	stop()
+	<-ended
+	if !d.exit && errors.Is(err, context.Canceled) {
+		err = nil // Ctrl-C is how a demo ends
+	}
+	return errors.Join(err, served)
+}
+
+// demoConfig is that of an installation in dir with the three sources of a town.
+func demoConfig(dir string) *config.Config {
+	c := config.Default(dir)
+	c.Data, c.Store.SQLite.Path = dir, storeFile(dir)
+	c.Sources = map[string]config.Source{
+		"shop": {Adapter: "shopify", Topic: "shop.webhooks"},
+		"pos":  {Adapter: "square", Topic: "pos.events"},
+		"bank": {Adapter: "iso20022", Topic: "bank.statements"},
+	}
+	return c
+}
+
+// config is the demo's; a port that is taken is replaced by a free one.
+func (d *demo) config() *config.Config {
+	dir, err := filepath.Abs(d.dir)
+	if err != nil { // no working directory: the folder is named as it was given
+		dir = d.dir
+	}
+	c := demoConfig(dir)
+	for _, address := range []*string{&c.Kafka.Listen, &c.Console.Listen, &c.Admin.Listen} {
+		ln, err := net.Listen("tcp", *address)
+		if err != nil {
+			fmt.Fprintf(d.err, "%s is taken, a free port is used instead\n", *address)
+			*address = "127.0.0.1:0"
+			continue
+		}
+		_ = ln.Close() // it was only tried
+	}
+	return c
+}
+
+// welcome says what to open or type next.
+func (d *demo) welcome() {
+	api := "http://" + d.service.api.Addr().String()
+	flag := ""
+	if api != "http://127.0.0.1:8080" {
+		flag = " --server " + api
+	}
+	somebody := d.town.Truth()[0]
+	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages.
+
+  API      %s/api/v1/status
+  metrics  http://%s/metrics
+  broker   %s, topics shop.webhooks pos.events bank.statements; customers go to %s
+  data     %s
+
+Type next, in another terminal:
+  onefold source list%s
+  onefold customer find --source %s --key %s%s
+  onefold dead list%s
+  onefold customer export%s | head -1
+
+Ctrl-C ends it.
+
+`, d.people, d.events, api, d.service.admin.Addr(), d.service.broker.Addr(), d.service.config.Topics.Customers,
+		d.service.config.Data, flag, somebody.Source, somebody.Key, flag, flag, flag)
+}
+
+// play feeds the town's messages and shows how it goes. With --exit it ends when everything that was sent has taken effect and has
+// been published, and prints the summary; else when ctx ends.
+func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
+	feeding, stop := context.WithCancel(ctx)
+	fed := make(chan error, 1)
+	go func() {
+		fed <- feed(feeding, d.town.Messages(), d.service.publisher, d.rate, func(n int) { d.sent.Add(int64(n)) })
+	}()
+	complete := false
+	defer func() {
+		stop()
+		if !complete {
+			<-fed
+		}
+	}()
+	line := d.newProgress()
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-fed:
+			complete = true
+			if err != nil {
+				return err
+			}
+		case <-tick.C:
+			counts, err := d.service.store.Counts(ctx)
+			if err != nil {
+				return err
+			}
+			totals := d.service.ingest.Totals()
+			line.show(d.sent.Load(), totals, counts)
+			if d.exit && complete && totals.InFlight() == 0 && totals.Received >= d.sent.Load() && counts.Outbox == 0 {
+				line.end()
+				return d.finish(ctx, totals)
+			}
+		case <-ended:
+			return errors.New("the service ended by itself")
+		case <-ctx.Done():
+			line.end()
+			return ctx.Err()
+		}
+	}
+}
+
+// finish prints the summary, and holds what is on the topic of customers against the store.
+func (d *demo) finish(ctx context.Context, t pipeline.Totals) error {
+	seconds := d.now().Sub(d.begun).Seconds()
+	counts, err := d.service.store.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	of := map[party]customer.CustomerID{}
+	err = d.service.store.EachCustomer(ctx, func(c *customer.Customer, _ []*customer.Record, _ []*customer.Interaction) error {
+		for _, m := range c.Members {
+			of[party{m.Source, m.Key}] = c.ID
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sum := Summary{
+		Received: t.Received, Applied: t.Applied, Duplicate: t.Duplicate, Stale: t.Stale, Ignored: t.Ignored, Dead: t.Dead,
+		Records: counts.Records, Customers: counts.Customers, Interactions: counts.Interactions, Merges: counts.Merges,
+		Seconds: round(seconds, 3), EventsPerSecond: round(float64(t.Received)/seconds, 1), Truth: score(d.town.Truth(), of),
+	}
+	if err := d.one(sum, sum.print); err != nil {
+		return err
+	}
+	if t.InFlight() != 0 || t.Received != d.sent.Load() { // invariant 7
+		return fmt.Errorf("%d messages were sent, %d received, and %d of them ended in no outcome", d.sent.Load(), t.Received, t.InFlight())
+	}
+	differences, err := d.service.compare(ctx, d.err)
+	if err != nil {
+		return err
+	}
+	if differences > 0 {
+		return fmt.Errorf("the topic of customers differs from the store in %d customers", differences)
+	}
+	return nil
+}
+
+func round(f float64, digits int) float64 {
+	p := math.Pow10(digits)
+	return math.Round(f*p) / p
+}
+
+func (s *Summary) print(w io.Writer) error {
+	n := func(i int64) string { return strconv.FormatInt(i, 10) }
+	return table(w, nil, [][]string{
+		{"messages", n(s.Received), fmt.Sprintf("applied %d, duplicate %d, stale %d, ignored %d, dead %d",
+			s.Applied, s.Duplicate, s.Stale, s.Ignored, s.Dead)},
+		{"records", n(s.Records), ""},
+		{"customers", n(s.Customers), n(s.Merges) + " merges on the way"},
+		{"interactions", n(s.Interactions), ""},
+		{"seconds", fmt.Sprintf("%.1f", s.Seconds), fmt.Sprintf("%.0f messages a second", s.EventsPerSecond)},
+		{"truth", fmt.Sprintf("%.4f", s.Truth.F1), fmt.Sprintf("precision %.4f, recall %.4f", s.Truth.Precision, s.Truth.Recall)},
+	})
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer"
+)
+
+// Times of the health watch.
+const (
+	healthEvery = 2 * time.Second
+	healthWait  = 5 * time.Second // for one look
+)
+
+// health is what was last seen of everything that the service needs. It is looked at every other second and answered from memory:
+// whoever asks often costs nothing.
+type health struct {
+	mu     sync.Mutex
+	state  console.State
+	checks []console.Check
+	stock  *customer.Counts
+}
+
+// run looks again and again until ctx ends.
+func (h *health) run(ctx context.Context, s *service) error {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			h.watch(ctx, s)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// watch looks once.
+func (h *health) watch(ctx context.Context, s *service) {
+	ctx, cancel := context.WithTimeout(ctx, healthWait)
+	defer cancel()
+	checks := []console.Check{check("store", s.store.Check(ctx)), check("broker", s.client.Check(ctx)), check("relay", s.relay.Ready())}
+	for _, st := range s.ingest.Status() {
+		c := console.Check{Name: "source/" + st.Source, OK: len(st.Reasons) == 0}
+		for _, reason := range st.Reasons {
+			c.Detail += reason + ". "
+		}
+		checks = append(checks, c)
+	}
+	for _, st := range s.subscriber.State() {
+		if st.Halted == "" && st.Err == nil {
+			continue
+		}
+		i := slices.IndexFunc(checks, func(c console.Check) bool { return c.Name == "source/"+st.Source })
+		checks[i].OK = false
+		if st.Halted != "" {
+			checks[i].Detail += "halted: " + st.Halted + ". "
+		}
+		if st.Err != nil {
+			checks[i].Detail += st.Err.Error() + ". "
+		}
+	}
+	counts, err := s.store.Counts(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks, h.stock = checks, nil
+	if err == nil {
+		h.stock = &counts
+	}
+}
+
+func check(name string, err error) console.Check {
+	if err != nil {
+		return console.Check{Name: name, Detail: err.Error()}
+	}
+	return console.Check{Name: name, OK: true}
+}
+
+func (h *health) ready() { h.become(console.Ready) }
+func (h *health) drain() { h.become(console.Draining) }
+
+func (h *health) become(s console.State) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.state = s
+}
+
+// readiness answers what was seen last.
+func (h *health) readiness(context.Context) console.Readiness {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := console.Readiness{State: h.state, Checks: slices.Clone(h.checks)}
+	if r.State == "" {
+		r.State = console.Starting
+	}
+	if r.State == console.Ready && slices.ContainsFunc(r.Checks, func(c console.Check) bool { return !c.OK }) {
+		r.State = console.Degraded
+	}
+	return r
+}
+
+// counts answers what the store held when it was last looked at; false where that failed.
+func (h *health) counts() (customer.Counts, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stock == nil {
+		return customer.Counts{}, false
+	}
+	return *h.stock, true
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onefold/onefold/cmd/onefold/config"
+	"github.com/onefold/onefold/console"
+)
+
+// flushGrace is how long the outbox may take to empty at the end; what is left goes out at the next start.
+const flushGrace = 3 * time.Second
+
+// run serves until ctx ends, then in this order: tells that it is not ready, ends intake and finishes what is in flight, lets the
+// outbox empty, and takes no more requests. It answers an error if a part had to stop by itself.
+func (s *service) run(ctx context.Context) error {
+	flow, stopFlow := context.WithCancel(ctx)
+	defer stopFlow()
+	rest, stopRest := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRest()
+	out, stopOut := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOut()
+
+	var parts sync.WaitGroup
+	failed := make(chan error, 5)
+	start := func(name string, run func() error) {
+		parts.Go(func() {
+			if err := run(); err != nil {
+				failed <- fmt.Errorf("%s: %w", name, err)
+				stopFlow()
+			}
+		})
+	}
+	s.health.watch(rest, s) // once before anything asks
+	start("health", func() error { return s.health.run(rest, s) })
+	start("console", func() error { return console.Serve(rest, s.api, s.console(), s.log.With("component", "console")) })
+	start("admin", func() error { return console.Serve(rest, s.admin, s.adminHandler(), s.log.With("component", "admin")) })
+	start("relay", func() error { return s.relay.Run(out) })
+	s.log.InfoContext(ctx, "started", slog.String("version", buildOf().Version), slog.Int("sources", len(s.sources)),
+		slog.String("api", "http://"+s.api.Addr().String()), slog.String("admin", "http://"+s.admin.Addr().String()),
+		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil),
+		slog.Duration("after", s.now().Sub(s.started)))
+
+	context.AfterFunc(flow, s.health.drain) // first of all nobody sends us more
+	err := s.take(flow)
+	s.log.InfoContext(ctx, "drained")
+	s.flush(rest)
+	stopOut()
+	stopRest()
+	parts.Wait()
+	close(failed)
+	for part := range failed {
+		err = errors.Join(err, part)
+	}
+	s.log.InfoContext(ctx, "ended", slog.Any("err", err))
+	return err
+}
+
+// take runs the intake until flow ends. Without a source there is nothing to take in.
+func (s *service) take(flow context.Context) error {
+	s.health.ready()
+	if len(s.sources) == 0 {
+		s.log.WarnContext(flow, "no source is configured, so nothing comes in")
+		<-flow.Done()
+		return nil
+	}
+	return s.ingest.Run(flow)
+}
+
+// flush waits for the relay to empty the outbox, for a while.
+func (s *service) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushGrace)
+	defer cancel()
+	s.relay.Wake()
+	for ctx.Err() == nil && s.relay.Ready() == nil {
+		counts, err := s.store.Counts(ctx)
+		if err != nil || counts.Outbox == 0 {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *service) brokerAddress() string {
+	if s.broker != nil {
+		return s.broker.Addr()
+	}
+	return strings.Join(s.config.Kafka.Brokers, ",")
+}
+
+func (s *service) console() http.Handler {
+	return console.New(console.Config{
+		Customers: s.registry, Steward: s.registry, DeadLetters: s.store, Status: s.status, Now: s.now,
+		Log: s.log.With("component", "console"),
+	})
+}
+
+// adminHandler serves profiles only where nobody but this machine can ask for them.
+func (s *service) adminHandler() http.Handler {
+	host, _, err := net.SplitHostPort(s.admin.Addr().String())
+	return console.NewAdmin(console.AdminConfig{
+		Ready: s.health.readiness, Metrics: s.metrics, Profiles: err == nil && config.Loopback(host),
+	})
+}

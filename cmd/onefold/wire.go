@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/onefold/onefold/adapters"
+	"github.com/onefold/onefold/cmd/onefold/config"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match"
+	"github.com/onefold/onefold/customer/merge"
+	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/mappings"
+	"github.com/onefold/onefold/pipeline"
+	"github.com/onefold/onefold/pipeline/kafka"
+	"github.com/onefold/onefold/store/sqlite"
+)
+
+// service is a whole installation in one process: everything meets here, and nothing of it knows another.
+type service struct {
+	config  *config.Config
+	log     *slog.Logger
+	now     func() time.Time
+	started time.Time
+
+	store      *sqlite.Store
+	registry   *customer.Registry
+	broker     *kafka.Broker // nil where the broker is somebody else's
+	client     *kafka.Client
+	subscriber *kafka.Subscriber
+	publisher  *kafka.Publisher
+	ingest     *pipeline.Ingest
+	relay      *pipeline.Relay
+	metrics    *prometheus.Registry
+	sources    []pipeline.Source
+	api, admin net.Listener
+	health     health
+
+	closers []func() error // in the order of opening
+}
+
+// open builds the service of a configuration: what cannot be had is an environment's fault, with its remedy. It reads and writes
+// nothing of the sources yet. Close gives everything back.
+func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() time.Time) (_ *service, err error) {
+	s := &service{config: c, log: log, now: now, started: now(), metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
+	}
+	for _, step := range []func(context.Context) error{s.listen, s.openStore, s.openBroker, s.openSources, s.openFlow} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// surroundings makes an environment's fault of an error. One of ours brings its remedy in its text.
+func surroundings(err error, remedy string) error {
+	var ours *event.Error
+	if errors.As(err, &ours) {
+		remedy = ""
+	}
+	return &environment{text: err.Error(), remedy: remedy, err: err}
+}
+
+// listen takes the ports first: it is what fails most, and costs nothing.
+func (s *service) listen(ctx context.Context) error {
+	for _, l := range []struct {
+		key, address string
+		into         *net.Listener
+	}{{"console.listen", s.config.Console.Listen, &s.api}, {"admin.listen", s.config.Admin.Listen, &s.admin}} {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return &environment{
+				text: "another program listens on " + l.address, err: err,
+				remedy: "stop it, or set " + l.key + " to a free port",
+			}
+		}
+		if err != nil {
+			return surroundings(fmt.Errorf("cannot listen on %s: %w", l.address, err), "set "+l.key+" to an address of this machine")
+		}
+		*l.into = ln
+		s.closers = append(s.closers, func() error {
+			if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // its server has closed it, if there was one
+				return err
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+func (s *service) openStore(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(s.config.Store.SQLite.Path), 0o700); err != nil {
+		return surroundings(err, "set store.sqlite.path to a folder that this user may write to")
+	}
+	store, err := sqlite.Open(ctx, s.config.Store.SQLite.Path)
+	if err != nil {
+		return surroundings(err, "the store is "+s.config.Store.SQLite.Path)
+	}
+	s.store = store
+	s.closers = append(s.closers, store.Close)
+	key, err := store.InstallationKey(ctx)
+	if err != nil {
+		return surroundings(err, "the store is "+s.config.Store.SQLite.Path)
+	}
+	ids, err := customer.NewIDs(key)
+	if err != nil {
+		return err
+	}
+	s.registry = customer.NewRegistry(store, match.New(), merge.New(merge.Policy{Trust: s.config.Merge.Trust}), ids)
+	return nil
+}
+
+// openBroker starts the embedded broker, where none is named, and sees to it that every topic is there.
+func (s *service) openBroker(ctx context.Context) error {
+	brokers := s.config.Kafka.Brokers
+	if s.config.Kafka.Embedded() {
+		broker, err := kafka.StartBroker(ctx, kafka.BrokerConfig{
+			Listen: s.config.Kafka.Listen, Dir: filepath.Join(s.config.Data, "broker"), Log: s.log.With("component", "broker"),
+		})
+		if err != nil {
+			return surroundings(err, "set kafka.brokers to a Kafka of your own")
+		}
+		s.broker = broker
+		s.closers = append(s.closers, broker.Close)
+		brokers = []string{broker.Addr()}
+	}
+	client, err := kafka.NewClient(kafka.Config{Brokers: brokers, Log: s.log.With("component", "kafka")})
+	if err != nil {
+		return err
+	}
+	s.client = client
+	s.closers = append(s.closers, client.Close)
+	if err := client.Check(ctx); err != nil {
+		return surroundings(err, "")
+	}
+	topics := map[string]map[string]string{s.config.Topics.Customers: {"cleanup.policy": "compact"}}
+	for _, src := range s.config.Sources {
+		topics[src.Topic] = nil
+	}
+	for name, settings := range topics {
+		if err := client.EnsureTopic(ctx, name, kafka.DefaultPartitions, settings); err != nil {
+			return surroundings(fmt.Errorf("topic %s: %w", name, err), "create it, or let this user create it")
+		}
+	}
+	return nil
+}
+
+// openSources loads the adapter of each source; what is wrong in mappings is told all at once.
+func (s *service) openSources(ctx context.Context) error {
+	adapters, found := loadAdapters(s.config)
+	if len(found) > 0 {
+		return found
+	}
+	for _, name := range s.config.SourceNames() {
+		src, a := s.config.Sources[name], adapters[name]
+		about := a.Describe()
+		revision, err := s.store.MappingRevision(ctx, name, about.Version)
+		if err != nil {
+			return err
+		}
+		s.sources = append(s.sources, pipeline.Source{Name: name, Topic: src.Topic, Adapter: about.Name, Source: a, Mapping: revision})
+	}
+	return nil
+}
+
+// loadAdapters loads the adapter of every source, each adapter once.
+func loadAdapters(c *config.Config) (map[string]adapters.Described, event.Diagnostics) {
+	out, loaded, found := map[string]adapters.Described{}, map[string]adapters.Described{}, event.Diagnostics{}
+	for _, name := range c.SourceNames() {
+		adapter := c.Sources[name].Adapter
+		if loaded[adapter] == nil {
+			m, wrong := loadMapping(adapter)
+			if found = append(found, wrong...); len(wrong) > 0 {
+				continue
+			}
+			loaded[adapter] = m
+		}
+		out[name] = loaded[adapter]
+	}
+	return out, found
+}
+
+// loadMapping loads a shipped mapping by its name, or one of the user's own by its folder.
+func loadMapping(adapter string) (*mappings.Mapping, event.Diagnostics) {
+	fsys, dir, prefix := mappingFiles(adapter)
+	m, found := mappings.Load(fsys, dir)
+	for i := range found {
+		found[i].File = filepath.Join(prefix, found[i].File)
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	return m, nil
+}
+
+// mappingFiles answers where a mapping's files are: the file system, the folder in it, and what stands before it for people.
+func mappingFiles(adapter string) (fsys fs.FS, dir, prefix string) {
+	if (config.Source{Adapter: adapter}).Folder() {
+		return os.DirFS(adapter), ".", adapter
+	}
+	return mappings.Shipped(), adapter, ""
+}
+
+// shipped answers the names of the mappings that are part of this program.
+func shipped() []string {
+	entries, err := fs.ReadDir(mappings.Shipped(), ".")
+	if err != nil { // an embedded folder can be read
+		panic(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// openFlow puts the pipeline between the broker and the registry.
+func (s *service) openFlow(context.Context) error {
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	m := pipeline.NewMetrics(s.metrics)
+	positions := pipeline.NewPositions(s.store)
+	topics := map[string]string{}
+	for _, src := range s.sources {
+		topics[src.Topic] = src.Name
+	}
+	s.subscriber = kafka.NewSubscriber(s.client, positions, topics, kafka.SubscriberOptions{Log: s.log.With("component", "kafka")})
+	s.publisher = kafka.NewPublisher(s.client, kafka.PublisherOptions{Log: s.log.With("component", "kafka")})
+	s.closers = append(s.closers, s.publisher.Close, s.subscriber.Close)
+	s.relay = pipeline.NewRelay(pipeline.RelayConfig{Topic: s.config.Topics.Customers, Now: s.now},
+		s.store, s.publisher, s.log.With("component", "relay"), m)
+	s.ingest = pipeline.NewIngest(pipeline.IngestConfig{
+		Sources: s.sources, Positions: positions, Committed: s.relay.Wake, Now: s.now,
+	}, s.subscriber, s.registry, s.log.With("component", "ingest"), m)
+	m.WatchLag(s.lag, s.now)
+	m.WatchCounts(s.config.Topics.Customers, s.health.counts)
+	return nil
+}
+
+// buildInfo is the metric that tells which program this is.
+func buildInfo() prometheus.Collector {
+	b := buildOf()
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "onefold_build_info", Help: "Which program this is; the value is 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.Go, "goos": b.OS, "goarch": b.Arch},
+	}, func() float64 { return 1 })
+}
+
+// lag answers how far behind each partition is.
+func (s *service) lag() []pipeline.LagState {
+	states := s.subscriber.State()
+	out := make([]pipeline.LagState, len(states))
+	for i, st := range states {
+		out[i] = pipeline.LagState{
+			Partition: st.Partition, Next: st.Next, HighWatermark: st.HighWatermark, Waiting: st.InFlight + st.Queued, LastTime: st.LastTime,
+		}
+	}
+	return out
+}
+
+// close gives back what open took, the last first.
+func (s *service) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
