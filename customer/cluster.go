@@ -14,6 +14,7 @@ type world struct {
 	stored    map[RecordID]Membership
 	members   map[RecordID]*Membership
 	edges     map[Pair]Edge
+	within    map[RecordID][]Edge // edges by component
 	decisions []Decision
 	dirty     map[RecordID]bool   // records whose component must be clustered anew
 	owned     map[CustomerID]bool // customers whose fate is decided here
@@ -194,6 +195,11 @@ func (world *world) parts() [][]RecordID {
 		}
 		out[i] = append(out[i], id)
 	}
+	world.within = map[RecordID][]Edge{}
+	for p, e := range world.edges {
+		r := world.members[p.A].Component
+		world.within[r] = append(world.within[r], e)
+	}
 	return out
 }
 
@@ -218,12 +224,7 @@ func (w *work) divide(world *world, part []RecordID) [][]RecordID {
 	if len(nodes) == 1 {
 		return [][]RecordID{{nodes[0].Record}}
 	}
-	var edges []Edge
-	for p, e := range world.edges {
-		if live[p.A] && live[p.B] {
-			edges = append(edges, e)
-		}
-	}
+	edges := world.within[world.members[part[0]].Component]
 	slices.SortFunc(edges, func(a, b Edge) int { return comparePairs(a.Pair, b.Pair) })
 	var decisions []Decision
 	for _, d := range world.decisions {

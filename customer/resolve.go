@@ -33,6 +33,7 @@ type graph struct {
 	changed map[RecordID]bool       // features, links or liveness changed
 	old     map[Key][]Holder        // holders as stored, at most limit
 	now     map[Key]map[Holder]bool // and after this transaction
+	generic map[Key]bool            // of those keys: does it propose nobody now
 	pairs   map[Pair]bool           // to be scored
 	doubt   map[Pair]bool           // edges between unchanged records that may have lost the key they stood on
 }
@@ -44,7 +45,9 @@ func (w *work) resolve(ctx context.Context) error {
 	if err := w.reindex(ctx, g); err != nil {
 		return err
 	}
-	w.propose(g)
+	if err := w.question(ctx, g, w.propose(g)); err != nil {
+		return err
+	}
 	edges, err := w.score(ctx, g)
 	if err != nil {
 		return err
@@ -198,15 +201,24 @@ func (w *work) genericNow(k Key, hs map[Holder]bool) bool {
 	return w.generic(k, maps.Keys(hs), len(hs))
 }
 
-// propose lists the pairs to score: each changed record with those that it shares a speaking key with, and, where a key fell
-// silent or began to speak, all pairs that only it supported.
-func (w *work) propose(g *graph) {
+// propose lists the pairs to score: each changed record with those that it shares a speaking key with, and, where a key began to
+// speak, all its pairs. It answers the holders of the keys that fell silent: what they stood on must be looked at again.
+func (w *work) propose(g *graph) (silenced map[RecordID][]Key) {
+	g.generic = map[Key]bool{}
+	silenced = map[RecordID][]Key{}
 	for k, now := range g.now {
-		was, is := w.genericOld(k, g.old[k]), w.genericNow(k, now)
-		switch {
-		case k.Type == keyLink:
+		if k.Type == keyLink {
 			w.proposeLinks(g, k, now)
-		case !is && was:
+			continue
+		}
+		was, is := w.genericOld(k, g.old[k]), w.genericNow(k, now)
+		g.generic[k] = is
+		switch {
+		case is && !was:
+			for _, h := range g.old[k] {
+				silenced[h.Record] = append(silenced[h.Record], k)
+			}
+		case was && !is:
 			eachPair(now, func(p Pair) { g.pairs[p] = true })
 		case !is:
 			for a := range now {
@@ -218,12 +230,6 @@ func (w *work) propose(g *graph) {
 					}
 				}
 			}
-		case is && !was: // those who held it while it spoke
-			held := map[Holder]bool{}
-			for _, h := range g.old[k] {
-				held[h] = true
-			}
-			eachPair(held, func(p Pair) { g.doubt[p] = true })
 		}
 	}
 	for id := range g.changed {
@@ -233,6 +239,26 @@ func (w *work) propose(g *graph) {
 			}
 		}
 	}
+	return silenced
+}
+
+// question puts the edges in doubt that may have stood on keys which fell silent.
+func (w *work) question(ctx context.Context, g *graph, silenced map[RecordID][]Key) error {
+	if len(silenced) == 0 {
+		return nil
+	}
+	comps, err := w.tx.Components(ctx, slices.SortedFunc(maps.Keys(silenced), compareIDs))
+	if err != nil {
+		return err
+	}
+	for _, c := range comps {
+		for _, e := range c.Edges {
+			if slices.ContainsFunc(silenced[e.A], func(k Key) bool { return slices.Contains(silenced[e.B], k) }) {
+				g.doubt[e.Pair] = true
+			}
+		}
+	}
+	return nil
 }
 
 // proposeLinks proposes a changed record to those that link to it.
@@ -318,8 +344,8 @@ func (w *work) settle(ctx context.Context, g *graph) error {
 	}
 	for p, ks := range shared {
 		if slices.ContainsFunc(ks, func(k Key) bool {
-			if now, known := g.now[k]; known {
-				return !w.genericNow(k, now)
+			if generic, known := g.generic[k]; known {
+				return !generic
 			}
 			return !w.genericOld(k, g.old[k])
 		}) {

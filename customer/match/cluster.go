@@ -340,7 +340,7 @@ func (m *Matcher) vote(weight, threshold customer.Weight, levels []uint8, agains
 	}
 	given, date := levels[cGiven], levels[cBirth]
 	switch {
-	case given == nameDiffers && (date == birthDiffers || date == birthDecade):
+	case given == nameDiffers && (date == birthDiffers || date == birthDecade) && m.model.Snapshot.Households.Live():
 		return p.Both
 	case against:
 		return p.Contradicted

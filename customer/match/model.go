@@ -181,7 +181,7 @@ func parameters() Parameters {
 		Job:        Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1), Unseen: 16},
 		Household:  Household{Silent: bits(10), Against: bits(8), Both: 0, OwnEmails: bits(8)},
 		Threshold: Threshold{
-			Least: bits(13), Most: bits(18), Base: 10_000, SizeLeast: bits(-4), SizeMost: bits(10), Possible: bits(6), Alone: bits(1),
+			Least: bits(13), Most: bits(18), Base: 10_000, SizeLeast: bits(-4), SizeMost: bits(10), Possible: bits(2), Alone: bits(1),
 		},
 		Cluster: Guard{
 			Margin: bits(-2), Least: bits(-20), Most: bits(15), Both: bits(-14), Contradicted: bits(-6), Quiet: bits(-4),

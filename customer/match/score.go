@@ -227,8 +227,9 @@ func (m *Matcher) household(e *evidence, a, b *customer.Features) {
 		return
 	}
 	given, date := e.levels[cGiven], e.levels[cBirth]
-	givenAgrees, givenAgainst := given >= nameAlike, given == nameDiffers
-	dateAgrees, dateAgainst := date >= birthJanuary, date == birthDiffers || date == birthDecade
+	givenAgrees, givenAgainst := given >= nameClose, given == nameDiffers
+	// Siblings are a few years apart; who has one given name and is, has a slip in the date.
+	dateAgrees, dateAgainst := date >= birthJanuary, date == birthDiffers || date == birthDecade && !givenAgrees
 	p := &m.model.Weights.Household
 	limit := p.Silent
 	switch {

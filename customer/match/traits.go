@@ -160,14 +160,21 @@ func slipped(a, b *customer.Email) bool {
 	return local+domain <= 2
 }
 
-// spells tells which of a person's names the local part of an address spells; an initial before the family name counts.
+// spells tells which of a person's names the local part of an address spells; an initial before the family name counts, and so do
+// two initials that are all of it.
 func spells(local string, given, family []string) (g, f bool) {
-	local = toASCII(local)
+	local = strings.TrimRight(toASCII(local), "0123456789")
 	for _, name := range family {
 		f = f || len(name) >= 3 && strings.Contains(local, name)
 	}
 	for _, name := range given {
-		g = g || len(name) >= 3 && strings.Contains(local, name) || f && len(name) > 0 && local[:min(1, len(local))] == name[:1]
+		if name == "" || local == "" {
+			continue
+		}
+		g = g || len(name) >= 3 && strings.Contains(local, name) || f && local[0] == name[0]
+		if len(family) > 0 && family[0] != "" && len(local) == 2 && local[0] == name[0] && local[1] == family[0][0] {
+			return true, true
+		}
 	}
 	return g, f
 }
