@@ -156,56 +156,6 @@ func valueText(v customer.Value) string {
 	return strings.Join(parts, ", ")
 }
 
-func (p *program) whyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "why A B", Args: cobra.ExactArgs(2),
-		Short: "Explain why two parties are, or are not, the same: each a customer id, a record id or source/key",
-		RunE: func(c *cobra.Command, args []string) error {
-			var x customer.Explanation
-			if err := p.ask(c.Context(), http.MethodGet, "/why", url.Values{"a": {args[0]}, "b": {args[1]}}, nil, &x); err != nil {
-				return err
-			}
-			return p.one(x, func(w io.Writer) error { return printExplanation(w, &x) })
-		},
-	}
-}
-
-func printExplanation(w io.Writer, x *customer.Explanation) error {
-	fmt.Fprintf(w, "%s\n\n", plain(x.Verdict))
-	side := func(name string, m customer.Member, id customer.CustomerID) []string {
-		return []string{name, m.Record.String(), m.Source + "/" + m.Key, id.String()}
-	}
-	sides := [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}
-	if err := table(w, []string{"", "record", "of", "customer"}, sides); err != nil {
-		return err
-	}
-	var rows [][]string
-	for _, s := range x.Steps {
-		rows = append(rows, []string{s.Comparison, s.Level, bits(s.Weight), s.Detail})
-	}
-	rows = append(rows, []string{"sum", "", bits(x.Weight), ""}, []string{"needed", "", bits(x.Threshold), ""})
-	fmt.Fprintln(w)
-	if err := table(w, []string{"comparison", "level", "bits", "detail"}, rows); err != nil {
-		return err
-	}
-	var keys []string
-	for _, k := range x.Keys {
-		if k.Generic {
-			k.Type += " (too common to propose)"
-		}
-		keys = append(keys, k.Type)
-	}
-	if len(keys) > 0 {
-		fmt.Fprintf(w, "\nthey share: %s\n", plain(strings.Join(keys, ", ")))
-	}
-	for _, m := range x.Path {
-		fmt.Fprintf(w, "by way of: %s\n", plain(m.Source+"/"+m.Key))
-	}
-	return nil
-}
-
-func bits(w customer.Weight) string { return fmt.Sprintf("%+.2f", w.Float()) }
-
 func (p *program) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export", Args: cobra.NoArgs,
@@ -224,30 +174,6 @@ func (p *program) exportCommand() *cobra.Command {
 			return fmt.Errorf("the export broke off, what was written is not the whole: %w", err)
 		}
 		return nil
-	}
-	return c
-}
-
-func (p *program) decisionCommand(name string, kind customer.DecisionKind, short string) *cobra.Command {
-	c := &cobra.Command{
-		Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
-		Long: short + ".\nThe decision outranks every score and survives later data.",
-	}
-	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
-	reason := c.Flags().String("reason", "", "why, for those who ask later")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		wish := console.Wish{Kind: kind, A: args[0], B: args[1], Author: *author, Reason: *reason}
-		if wish.Author == "" {
-			wish.Author, _ = p.lookup("USER")
-		}
-		if wish.Author == "" {
-			return &usage{text: "a decision names its author", hint: "add --author"}
-		}
-		var x customer.Explanation
-		if err := p.ask(c.Context(), http.MethodPost, "/decisions", nil, wish, &x); err != nil {
-			return err
-		}
-		return p.one(x, func(w io.Writer) error { return printExplanation(w, &x) })
 	}
 	return c
 }

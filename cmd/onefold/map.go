@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -136,13 +135,4 @@ func (p *program) value(file []string) ([]byte, error) {
 		err = fmt.Errorf("the message is larger than %d bytes", maxTried)
 	}
 	return bytes.TrimSuffix(raw, []byte("\n")), err
-}
-
-// try prints what a mapping makes of a message.
-func (p *program) try(ctx context.Context, mapping *mappings.Mapping, m *event.Message) error {
-	trial, err := mappings.Try(ctx, mapping, m)
-	if err != nil {
-		return err
-	}
-	return p.json(trial)
 }

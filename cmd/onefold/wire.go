@@ -43,6 +43,7 @@ type service struct {
 	ingest     *pipeline.Ingest
 	relay      *pipeline.Relay
 	metrics    *prometheus.Registry
+	adapters   map[string]adapters.Described // by source
 	sources    []pipeline.Source
 	api, admin net.Listener
 	health     health
@@ -59,6 +60,10 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 			err = errors.Join(err, s.close())
 		}
 	}()
+	var found event.Diagnostics
+	if s.adapters, found = loadAdapters(c); len(found) > 0 { // what a person can mend in a file comes before what is around
+		return nil, found
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
 	}
@@ -163,14 +168,10 @@ func (s *service) openBroker(ctx context.Context) error {
 	return nil
 }
 
-// openSources loads the adapter of each source; what is wrong in mappings is told all at once.
+// openSources gives each source its adapter, under the revision that the store has for the adapter's content.
 func (s *service) openSources(ctx context.Context) error {
-	adapters, found := loadAdapters(s.config)
-	if len(found) > 0 {
-		return found
-	}
 	for _, name := range s.config.SourceNames() {
-		src, a := s.config.Sources[name], adapters[name]
+		src, a := s.config.Sources[name], s.adapters[name]
 		about := a.Describe()
 		revision, err := s.store.MappingRevision(ctx, name, about.Version)
 		if err != nil {
@@ -181,7 +182,7 @@ func (s *service) openSources(ctx context.Context) error {
 	return nil
 }
 
-// loadAdapters loads the adapter of every source, each adapter once.
+// loadAdapters loads the adapter of every source, each adapter once; what is wrong in mappings is told all at once.
 func loadAdapters(c *config.Config) (map[string]adapters.Described, event.Diagnostics) {
 	out, loaded, found := map[string]adapters.Described{}, map[string]adapters.Described{}, event.Diagnostics{}
 	for _, name := range c.SourceNames() {
