@@ -106,6 +106,18 @@ func (p payload) texts() []string {
 	return all
 }
 
+// names answers the name of every member or element.
+func (p payload) names() []string {
+	var all []string
+	for _, e := range p.elements {
+		all = append(all, e.name)
+	}
+	visit(p.root, "", func(path string, _ any, _ func(any)) {
+		all = append(all, path[strings.LastIndexByte(path, '.')+1:])
+	})
+	return all
+}
+
 // swap answers the value with a text replaced wherever it stands.
 func (p payload) swap(old, text string) []byte {
 	if p.kind != isJSON {

@@ -157,7 +157,10 @@ func (p *prober) leaks(ctx context.Context, what string, m *event.Message, e *ev
 // quoted tells whether a value stands in an error because it stands in the message.
 func (p *prober) quoted(ctx context.Context, m *event.Message, value string) bool {
 	in := parse(m.Value)
-	if in.kind == opaque { // no telling how the value is written there: is the word in the error without the message, too?
+	if in.kind == opaque { // no telling how the value is written there: is it a member's name, or in the error without it, too?
+		if slices.ContainsFunc(p.whole.names(), func(name string) bool { return strings.Contains(name, value) }) {
+			return false
+		}
 		bare := run(ctx, p.source, with(m, []byte("{")))
 		return !strings.Contains(bare.text(), value)
 	}
