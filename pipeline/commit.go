@@ -30,11 +30,12 @@ func (s *Sequencer) commit(ctx context.Context, group []*ticket) {
 			s.yield(group)
 			return
 		}
-		moved := false
+		moved, known, forGood := false, true, final(event.ClassOf(err))
+		if forGood || errors.Is(err, event.ErrFenced) || errors.Is(err, event.ErrAlready) {
+			moved, known = s.reconcile(ctx, group)
+		}
 		switch {
-		case errors.Is(err, event.ErrFenced) || errors.Is(err, event.ErrAlready):
-			moved, err = s.reconcile(ctx, group, err)
-		case !final(event.ClassOf(err)):
+		case moved || !known || !forGood:
 		case len(group) > 1:
 			s.log.Warn("a group fails for good, looking for the message", slog.Int("messages", len(group)), slog.String("error", err.Error()))
 			s.commit(ctx, group[:len(group)/2])
@@ -169,18 +170,18 @@ func (s *Sequencer) bury(t *ticket, err error) {
 		"the message was mapped but could not be absorbed: %s; replay it when that is mended", say(err))}}
 }
 
-// reconcile finds out where the partitions of a group stand after the store refused to move them. What has taken effect,
-// because the answer to an earlier try was lost, is finished; a partition that another process has claimed is given up and
-// ends the run. It answers whether anything came of it; if not, the error stands.
-func (s *Sequencer) reconcile(ctx context.Context, group []*ticket, refused error) (bool, error) {
+// reconcile finds out where the partitions of a group stand in the store, after it refused to move them or failed in a way
+// that may hide a commit. What has taken effect is finished (invariant 2); a partition that another process has claimed is
+// given up and ends the run. It answers whether anything came of it, and whether the store could be asked.
+func (s *Sequencer) reconcile(ctx context.Context, group []*ticket) (moved, known bool) {
 	stored, err := s.positions.stored(ctx)
 	if err != nil {
-		return false, fmt.Errorf("read the positions: %w", err)
+		s.log.Warn("the positions cannot be read", slog.String("error", err.Error()))
+		return false, false
 	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	moved := false
 	for _, t := range group {
 		if t.finished {
 			continue
@@ -193,20 +194,16 @@ func (s *Sequencer) reconcile(ctx context.Context, group []*ticket, refused erro
 			s.lose(l, event.ErrFenced)
 		case at.Next > t.message.Offset:
 			moved = true
-			s.end(t, s.presumed(t), now)
+			s.end(t, presumed(t), now)
 		case at.Next < l.position.Next:
 			moved = true
 			s.lose(l, fmt.Errorf("the position was moved from %d back to %d by somebody else", l.position.Next, at.Next))
-		}
-	}
-	for _, t := range group {
-		l := t.lane
-		if at := stored[l.position.Partition]; l.closed == nil && at.Next > l.position.Next {
+		case at.Next > l.position.Next: // it stands in the gap before this message
 			moved = true
 			l.position.Next = at.Next
 		}
 	}
-	return moved, refused
+	return moved, true
 }
 
 // lose gives up a partition. If it is not one that we have claimed anew meanwhile, the run ends with it.
@@ -221,7 +218,7 @@ func (s *Sequencer) lose(l *lane, err error) {
 
 // presumed is the outcome of a message whose effect is durable although the answer was lost: what was refused is known, the
 // rest is found applied already, which is what duplicate means.
-func (s *Sequencer) presumed(t *ticket) event.Result {
+func presumed(t *ticket) event.Result {
 	var parts []event.Part
 	for _, r := range t.mapped.Refusals {
 		parts = append(parts, event.Part{Path: r.Part, Outcome: r.Outcome, Reason: r.Err.Reason})

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -262,7 +261,7 @@ func (v *vault) count() int {
 }
 
 // await waits until n messages have taken effect.
-func (v *vault) await(tb testing.TB, n int) {
+func (v *vault) await(tb tester, n int) {
 	tb.Helper()
 	late := time.After(20 * time.Second)
 	for v.count() < n {
@@ -272,6 +271,14 @@ func (v *vault) await(tb testing.TB, n int) {
 			tb.Fatalf("%d messages have taken effect, want %d", v.count(), n)
 		}
 	}
+}
+
+// tester is what the helpers need of a test, a benchmark or a rapid check.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Context() context.Context
 }
 
 // mapFunc is a Source made of a function.
@@ -305,7 +312,7 @@ func newScene(c pipeline.IngestConfig) *scene {
 }
 
 // start runs the ingest until stop is called, which answers what Run did.
-func (s *scene) start(tb testing.TB) (stop func() error) {
+func (s *scene) start(tb tester) (stop func() error) {
 	tb.Helper()
 	if s.metrics == nil {
 		s.metrics = pipeline.NewMetrics(nil)

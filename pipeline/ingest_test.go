@@ -447,7 +447,7 @@ func TestDrainFinishesWhatItCan(t *testing.T) {
 }
 
 // restart begins anew on the same store.
-func (s *scene) restart(tb testing.TB) func() error {
+func (s *scene) restart(tb tester) func() error {
 	s.config.Positions = pipeline.NewPositions(s.vault)
 	logs := s.broker.logs
 	s.broker = newBroker(s.config.Positions, s.config.Sources...)

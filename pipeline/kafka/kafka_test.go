@@ -94,7 +94,7 @@ func embedded(t testing.TB, c kafka.BrokerConfig) *kafka.Broker {
 
 func client(t testing.TB, brokers string) *kafka.Client {
 	t.Helper()
-	c, err := kafka.NewClient(kafka.Config{Brokers: strings.Split(brokers, ","), Log: logger()})
+	c, err := kafka.NewClient(kafka.Config{Brokers: strings.Split(brokers, ","), Log: logger(), Jitter: func() float64 { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
