@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The tour of the README, as it stands there, in one shell. The program is this test's; the three ports are free ones.
+func TestTour(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		script.WriteString(block[1])
+	}
+	if script.Len() == 0 {
+		t.Fatal("the README has no tour")
+	}
+	dir, ports := t.TempDir(), freePorts(t, 3)
+	wrap(t, dir, ports)
+	cmd := exec.Command("bash", "-e", "-o", "pipefail", "-c", "set -m\n"+strings.ReplaceAll(script.String(), "127.0.0.1:9092", ports[0]))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+	cmd.WaitDelay = 10 * time.Second
+	late := time.AfterFunc(3*time.Minute, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	out, err := cmd.CombinedOutput()
+	t.Log(string(out))
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "tour", "onefold.log"))
+		t.Fatalf("%v\nthe service's log:\n%s", err, log)
+	}
+	for _, says := range []string{"onefold.yaml is good", "messages sent", "bank.statements", "cus_", "SUM", "dead_", "customers.ndjson"} {
+		if !strings.Contains(strings.ToLower(string(out)), strings.ToLower(says)) {
+			t.Errorf("the tour does not show %s", says)
+		}
+	}
+}
+
+// wrap puts an onefold into dir that is this test's program, on other ports than the defaults.
+func wrap(t *testing.T, dir string, ports []string) {
+	t.Helper()
+	script := fmt.Sprintf(`#!/bin/sh
+%s=1; export %s
+case "$1" in
+run) sed -i "/^kafka\|^console\|^admin/d" onefold.yaml
+     printf 'kafka: {listen: "%s"}\nconsole: {listen: "%s"}\nadmin: {listen: "%s"}\n' >> onefold.yaml
+     exec %s "$@" ;;
+customer|dead|source) exec %s "$@" --server http://%s ;;
+*) exec %s "$@" ;;
+esac
+`, asProgram, asProgram, ports[0], ports[1], ports[2], os.Args[0], os.Args[0], ports[1], os.Args[0])
+	if err := os.WriteFile(filepath.Join(dir, "onefold"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freePorts answers addresses that nobody listens on, all different.
+func freePorts(t *testing.T, n int) (out []string) {
+	t.Helper()
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		out = append(out, ln.Addr().String())
+	}
+	return out
+}
