@@ -237,6 +237,8 @@ func (m *Matcher) household(e *evidence, a, b *customer.Features) {
 		limit = p.Both
 	case givenAgainst && ownEmails(a, b):
 		limit = p.OwnEmails
+	case e.suffix:
+		limit = p.Against
 	case givenAgainst || dateAgainst:
 		if (givenAgrees || dateAgrees) && e.levels[cFamily] >= nameAlike && m.elsewhere(e) {
 			e.against = true
@@ -282,16 +284,20 @@ func spellsOnly(a, b *customer.Features) bool {
 }
 
 // lonely keeps a pair below the threshold if all that speaks for it is one thing that may be shared: an e-mail, a telephone, a
-// card (strength S2 needs agreement of something else).
+// card (strength S2 needs agreement of something else). A name that nothing else supports must reach the highest threshold.
 func (m *Matcher) lonely(e *evidence) {
-	agreeing := 0
-	for _, c := range []int{cGiven, cFamily, cBirth, cEmail, cPhone, cPlace, cIdentifier, cBirthPlace} {
+	p := &m.model.Weights.Threshold
+	named, others := e.weights[cGiven] > 0 || e.weights[cFamily] > 0, 0
+	for _, c := range []int{cBirth, cEmail, cPhone, cPlace, cIdentifier, cBirthPlace} {
 		if e.weights[c] > 0 {
-			agreeing++
+			others++
 		}
 	}
-	single := e.weights[cEmail] > 0 || e.weights[cPhone] > 0 || e.levels[cIdentifier] == idWeak
-	if limit := e.threshold - m.model.Weights.Threshold.Alone; agreeing == 1 && single && e.weight > limit {
+	shareable := e.weights[cEmail] > 0 || e.weights[cPhone] > 0 || e.levels[cIdentifier] == idWeak
+	switch limit := e.threshold - p.Alone; {
+	case named && others == 0:
+		e.threshold = p.Most + m.size
+	case !named && others == 1 && shareable && e.weight > limit:
 		e.alone = limit - e.weight
 		e.weight = limit
 	}
