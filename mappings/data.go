@@ -1,0 +1,350 @@
+package mappings
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
+	"github.com/onefold/onefold/adapters/codec"
+	"github.com/onefold/onefold/customer"
+)
+
+// dataFunctions are those that know something of the world: numbers, dates, telephones, countries, tables.
+func dataFunctions() []function {
+	return []function{
+		{name: "dec", make: func(*loader, *yaml, []operand) (apply, bool) { return plainDecimal, true }},
+		{name: "date", least: 1, most: 2, make: makeDate},
+		{name: "partial_date", make: func(*loader, *yaml, []operand) (apply, bool) { return partialDate, true }},
+		{name: "epoch", least: 1, most: 1, make: makeEpoch},
+		{name: "e164", most: 1, paths: true, make: makeE164},
+		{name: "country", make: makeCountry},
+		{name: "lookup", least: 1, most: 2, make: makeLookup},
+		{name: "parse_json", gives: aTree, make: func(*loader, *yaml, []operand) (apply, bool) { return parseJSON, true }},
+		{name: "get", takes: aTree, least: 1, most: 1, make: makeGet},
+		{name: "text", takes: aTree, make: func(*loader, *yaml, []operand) (apply, bool) { return treeText, true }},
+	}
+}
+
+// Limits of a decimal number (invariant 10): its digits, and where its point may be.
+const (
+	maxDigits   = 100
+	maxExponent = 100
+)
+
+// decimal reads an exact number (invariant 8).
+func decimal(text string) (*apd.Decimal, bool) {
+	if len(text) > maxDigits {
+		return nil, false
+	}
+	d, cond, err := apd.NewFromString(text)
+	if err != nil || cond.Any() || d.Form != apd.Finite || d.Exponent > maxExponent || d.Exponent < -maxExponent {
+		return nil, false
+	}
+	return d, true
+}
+
+const notDecimal = "a decimal number such as 12.50 is expected here"
+
+func plainDecimal(_ *scope, v value) (value, string) {
+	d, ok := decimal(strings.TrimSpace(v.text))
+	if !ok {
+		return v, notDecimal
+	}
+	v.text = d.Text('f')
+	return v, ""
+}
+
+func count(list []string) string { return strconv.Itoa(len(list)) }
+
+// exact is the arithmetic of sum and of expr: what would have to be rounded is an error.
+func exact() *apd.Context {
+	c := apd.BaseContext.WithPrecision(2 * maxDigits)
+	c.Traps |= apd.Inexact | apd.Rounded
+	return c
+}
+
+func sum(list []string) (string, string) {
+	total, c := apd.New(0, 0), exact()
+	for _, text := range list {
+		d, ok := decimal(text)
+		if !ok {
+			return "", notDecimal
+		}
+		if _, err := c.Add(total, total, d); err != nil {
+			return "", "the sum has more digits than can be kept exactly"
+		}
+	}
+	return total.Text('f'), ""
+}
+
+func hash(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func title(s string) string { return cases.Title(language.Und).String(s) }
+
+// makeDate reads a date by a layout in Go's notation (2006-01-02 15:04:05), in a zone where the text has none.
+func makeDate(l *loader, y *yaml, args []operand) (apply, bool) {
+	layout, zone := args[0].text, l.m.zone
+	if len(args) == 2 {
+		z, err := time.LoadLocation(args[1].text)
+		if err != nil || args[1].text == "" {
+			l.say(y, "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", args[1].text)
+			return nil, false
+		}
+		zone = z
+	}
+	if sample := time.Date(2001, 11, 22, 13, 44, 55, 0, time.UTC).Format(layout); sample == layout {
+		l.say(y, `write how 2 January 2006, 15:04:05 looks: "02.01.2006 15:04"`, "the layout %q has no part of a date", layout)
+		return nil, false
+	}
+	out := time.RFC3339Nano
+	if !strings.Contains(layout, "15") && !strings.Contains(layout, "03") && !strings.Contains(layout, "3:04") {
+		out = time.DateOnly
+	}
+	return func(_ *scope, v value) (value, string) {
+		t, err := time.ParseInLocation(layout, v.text, zone)
+		if err != nil {
+			return v, "the date is not written as " + layout + ", which the mapping says"
+		}
+		v.text = t.Format(out)
+		return v, ""
+	}, true
+}
+
+// partialDate brings a date of which parts are missing into the form of ISO 8601: the year 0000 of OpenID Connect and
+// Square becomes --02-29, a month or day of 00 is left out.
+func partialDate(_ *scope, v value) (value, string) {
+	const fault = "a date is expected here: 1980-02-29, 1980-02, 1980, --02-29, or with zeros for what is not known"
+	text, _, _ := strings.Cut(v.text, "T")
+	if rest, ok := strings.CutPrefix(text, "0000-"); ok {
+		text = "--" + rest
+	}
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "-00"), "-00")
+	for _, layout := range []string{time.DateOnly, "2006-01", "2006"} {
+		if _, err := time.Parse(layout, text); err == nil && text != "0000" {
+			v.text = text
+			return v, ""
+		}
+	}
+	if rest, ok := strings.CutPrefix(text, "--"); ok {
+		if _, err := time.Parse(time.DateOnly, "2000-"+rest); err == nil { // a leap year: 29 February is a birthday
+			v.text = text
+			return v, ""
+		}
+	}
+	return v, fault
+}
+
+// makeEpoch reads a count of units since 1970: s, ms, us, ns give an instant, d gives a date.
+func makeEpoch(l *loader, y *yaml, args []operand) (apply, bool) {
+	units := map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": 1, "d": 24 * time.Hour}
+	unit, ok := units[args[0].text]
+	if !ok {
+		l.say(y, "use one of s, ms, us, ns, d", "%q is not a unit", args[0].text)
+		return nil, false
+	}
+	return func(_ *scope, v value) (value, string) {
+		n, err := strconv.ParseInt(v.text, 10, 64)
+		per := int64(max(time.Second/unit, 1))
+		if seconds := n / per; err != nil || seconds*max(int64(unit/time.Second), 1) > 253_402_300_799 || seconds < -62_135_596_800 {
+			return v, "a whole number of " + args[0].text + " since 1970 is expected here, up to the year 9999"
+		}
+		if unit > time.Second {
+			v.text = time.Unix(0, 0).UTC().AddDate(0, 0, int(n)).Format(time.DateOnly)
+		} else {
+			v.text = time.Unix(n/per, n%per*int64(unit)).UTC().Format(time.RFC3339Nano)
+		}
+		return v, ""
+	}, true
+}
+
+// makeE164 brings a telephone number into E.164 where the country is known: by a leading +, by the argument, by the
+// mapping's region. What is no possible number stays as it is, without the blanks around it.
+func makeE164(l *loader, _ *yaml, args []operand) (apply, bool) {
+	fallback := l.m.region
+	return func(s *scope, v value) (value, string) {
+		region := ""
+		if len(args) > 0 {
+			text, err := args[0].value(s)
+			if err != nil {
+				return v, err.Text
+			}
+			region = strings.ToUpper(text)
+		}
+		if len(region) != 2 {
+			region = fallback
+		}
+		v.text = strings.TrimSpace(v.text)
+		if len(v.text) > phonenumbers.MAX_INPUT_STRING_LENGTH {
+			return v, ""
+		}
+		number, err := phonenumbers.Parse(v.text, region)
+		if err == nil && phonenumbers.IsPossibleNumber(number) {
+			v.text = phonenumbers.Format(number, phonenumbers.E164)
+		}
+		return v, ""
+	}, true
+}
+
+// makeCountry answers the ISO 3166-1 alpha-2 code of a code of two or three letters, or of an English name. What is none
+// stays as it is.
+func makeCountry(*loader, *yaml, []operand) (apply, bool) {
+	names := map[string]string{}
+	english := display.English.Regions()
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			r, err := language.ParseRegion(string(a) + string(b))
+			if err == nil && r.IsCountry() && r.String() == string(a)+string(b) {
+				names[strings.ToLower(english.Name(r))] = r.String()
+			}
+		}
+	}
+	return func(_ *scope, v value) (value, string) {
+		text := strings.TrimSpace(v.text)
+		if code, known := names[strings.ToLower(text)]; known {
+			text = code
+		} else if len(text) == 2 || len(text) == 3 {
+			if r, err := language.ParseRegion(text); err == nil && r.IsCountry() {
+				text = r.Canonicalize().String()
+			}
+		}
+		v.text = text
+		return v, ""
+	}, true
+}
+
+// makeLookup translates by a table in a file of the mapping: YAML, theirs: ours.
+func makeLookup(l *loader, y *yaml, args []operand) (apply, bool) {
+	table := l.table(y, args[0].text)
+	if table == nil {
+		return nil, false
+	}
+	return func(_ *scope, v value) (value, string) {
+		to, known := table[v.text]
+		switch {
+		case known:
+			v.text = to
+		case len(args) == 2:
+			v.text = args[1].text
+		default:
+			return v, "the value is not in the table " + args[0].text + ": add it there, or a second argument for the others"
+		}
+		return v, ""
+	}, true
+}
+
+// table reads a table once.
+func (l *loader) table(y *yaml, name string) map[string]string {
+	if t, known := l.tables[name]; known {
+		return t
+	}
+	b := l.read(y, name)
+	if b == nil {
+		return nil
+	}
+	in := loader{fsys: l.fsys, dir: l.dir, file: name}
+	top := in.parse(b)
+	table := map[string]string{}
+	if top != nil && in.allowAny(top) {
+		for _, k := range top.keys {
+			table[k.name] = in.string(k.value, "a text")
+		}
+	}
+	l.found = append(l.found, in.found...)
+	if len(in.found) > 0 {
+		return nil
+	}
+	l.tables[name] = table
+	return table
+}
+
+func (l *loader) allowAny(y *yaml) bool {
+	if y.kind != object {
+		l.say(y, "write theirs: ours, one a line", "a table is keys and values, %s stands", y.kind)
+	}
+	return y.kind == object
+}
+
+func parseJSON(_ *scope, v value) (value, string) {
+	n, err := codec.JSON([]byte(v.text), codec.DefaultLimits)
+	if err != nil {
+		return v, "JSON is expected in this text: " + err.Error()
+	}
+	if n.Kind() == codec.Null {
+		return value{state: customer.Cleared}, ""
+	}
+	return value{state: customer.Set, node: n}, ""
+}
+
+// makeGet follows a path within a part of the message.
+func makeGet(l *loader, y *yaml, args []operand) (apply, bool) {
+	r := l.path(y, args[0].text, 0, env{base: slotTop, next: slotFree})
+	if r == nil || r.many() {
+		return nil, false
+	}
+	read := r.scalar(l.m)
+	return func(s *scope, v value) (value, string) {
+		inner := scope{run: s.run}
+		inner.slots[slotTop] = v.node
+		got, err := read(&inner)
+		if err != nil {
+			return v, err.Error()
+		}
+		return got, ""
+	}, true
+}
+
+// treeText writes a part of the message as text: a single value as it is, a list or an object as compact JSON.
+func treeText(s *scope, v value) (value, string) {
+	if k := v.node.Kind(); k == codec.Array || k == codec.Object && v.node.Text() == "" {
+		return value{state: customer.Set, text: string(appendJSON(nil, v.node))}, ""
+	}
+	return s.run.m.judge(v.node.Text()), ""
+}
+
+func appendJSON(b []byte, n *codec.Node) []byte {
+	switch n.Kind() {
+	case codec.Null:
+		return append(b, "null"...)
+	case codec.String:
+		return appendQuoted(b, n.Text())
+	case codec.Array:
+		b = append(b, '[')
+		for i, item := range n.Items() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(b, item)
+		}
+		return append(b, ']')
+	case codec.Object:
+		b = append(b, '{')
+		i := 0
+		for name, member := range n.Members() {
+			if i++; i > 1 {
+				b = append(b, ',')
+			}
+			b = append(appendQuoted(b, name), ':')
+			b = appendJSON(b, member)
+		}
+		return append(b, '}')
+	default:
+		return append(b, n.Text()...)
+	}
+}
+
+func appendQuoted(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // of valid UTF-8: the codec has seen to it
+	return b
+}

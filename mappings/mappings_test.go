@@ -1,0 +1,78 @@
+package mappings_test
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/onefold/onefold/adapters"
+	"github.com/onefold/onefold/adapters/adaptertest"
+	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/mappings"
+)
+
+var update = flag.Bool("update", false, "write what the mappings make of the shipped cases into the case files")
+
+func systems() []string { return []string{"iso20022", "shopify", "square"} }
+
+func load(t testing.TB, dir string) *mappings.Mapping {
+	t.Helper()
+	m, found := mappings.Load(mappings.Shipped(), dir)
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	return m
+}
+
+// TestShipped holds each system that comes with Onefold against its cases and the laws of every adapter.
+func TestShipped(t *testing.T) {
+	for _, dir := range systems() {
+		t.Run(dir, func(t *testing.T) {
+			m := load(t, dir)
+			if *update {
+				rewrite(t, m, dir)
+			}
+			cases, err := fs.Sub(mappings.Shipped(), dir+"/cases")
+			if err != nil {
+				t.Fatal(err)
+			}
+			adaptertest.Run(t, m, cases)
+		})
+	}
+}
+
+// rewrite takes what a mapping makes for what its cases expect: to be read by a person before it is kept.
+func rewrite(t *testing.T, m *mappings.Mapping, dir string) {
+	names, err := filepath.Glob(filepath.Join(dir, "cases", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := adapters.ReadCase(name, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, err := m.Map(t.Context(), c.Message)
+		if e := (*event.Error)(nil); err != nil && !errors.As(err, &e) && adapters.RefusalsOf(err) == nil {
+			t.Fatal(name, err)
+		}
+		c.Changes, c.Refusals = changes, nil
+		for _, r := range adapters.RefusalsOf(err) {
+			c.Refusals = append(c.Refusals, adapters.Found(r))
+		}
+		out, err := c.Format()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, out, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package mappings
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/onefold/onefold/event"
+)
+
+// binary compiles an operator with two sides. Where one of them is absent, a comparison is false, and so is what is
+// built on it; only == and != look at absence itself.
+func (x *expression) binary(n *ast.BinaryNode) *term {
+	a, b := x.compile(n.Left), x.compile(n.Right)
+	if x.failed {
+		return a
+	}
+	switch n.Operator {
+	case "and", "&&", "or", "||":
+		return x.logic(n, a, b)
+	case "==", "!=":
+		return x.equality(n, a, b)
+	case "<", "<=", ">", ">=":
+		return x.order(n, a, b)
+	case "in":
+		if b.sort != sortList {
+			return x.fail(n, `write a in ["x", "y"]`, "a list of texts must stand to the right of in")
+		}
+		return x.texts(n, a, &term{sort: sortText, eval: fixed(result{sort: sortText})}, func(s, _ string) bool {
+			return slices.Contains(b.texts, s)
+		})
+	case "contains":
+		return x.texts(n, a, b, strings.Contains)
+	case "startsWith":
+		return x.texts(n, a, b, strings.HasPrefix)
+	case "endsWith":
+		return x.texts(n, a, b, strings.HasSuffix)
+	case "matches":
+		re := x.pattern(n, b)
+		if re == nil {
+			return a
+		}
+		return x.texts(n, a, b, func(s, _ string) bool { return re.MatchString(s) })
+	case "??":
+		return x.fallback(n, a, b)
+	case "+", "-", "*":
+		return x.arithmetic(n, a, b)
+	default:
+		return x.fail(n, "see what expr may hold in docs/mapping-language.md", "the operator %s is not part of an expression", n.Operator)
+	}
+}
+
+func (x *expression) logic(n *ast.BinaryNode, a, b *term) *term {
+	for _, t := range []*term{a, b} {
+		if t.sort != sortAny && t.sort != sortBool {
+			return x.fail(n, "", "%s takes true or false, %s is given", n.Operator, t.sort)
+		}
+	}
+	stop := n.Operator == "or" || n.Operator == "||"
+	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+		for _, t := range []*term{a, b} {
+			r, err := t.eval(s)
+			if err != nil {
+				return r, err
+			}
+			is, err := r.truth(x.y)
+			if err != nil || is == stop {
+				return result{sort: sortBool, is: stop}, err
+			}
+		}
+		return result{sort: sortBool, is: !stop}, nil
+	}}
+}
+
+// pair evaluates both sides.
+func pair(s *scope, a, b *term) (l, r result, err *event.Error) {
+	if l, err = a.eval(s); err == nil {
+		r, err = b.eval(s)
+	}
+	return l, r, err
+}
+
+// comparable refuses what could only be compared by guessing.
+func (x *expression) comparable(n *ast.BinaryNode, a, b *term) *term {
+	if (a.sort == sortDec) != (b.sort == sortDec) {
+		return x.fail(n, `write dec(a) `+n.Operator+` dec("12.50")`, "%s compares %s with %s", n.Operator, a.sort, b.sort)
+	}
+	if a.sort == sortList || b.sort == sortList {
+		return x.fail(n, `write a in ["x", "y"]`, "a list is compared by in only")
+	}
+	return nil
+}
+
+func (x *expression) equality(n *ast.BinaryNode, a, b *term) *term {
+	nothing := func(t *term, of ast.Node) bool { _, is := of.(*ast.NilNode); return is && t.sort == sortAny }
+	if !nothing(a, n.Left) && !nothing(b, n.Right) {
+		if t := x.comparable(n, a, b); t != nil {
+			return t
+		}
+	}
+	want := n.Operator == "=="
+	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+		l, r, err := pair(s, a, b)
+		same := false
+		switch {
+		case l.sort == sortAny || r.sort == sortAny:
+			same = l.sort == r.sort
+		case l.sort == sortDec && r.sort == sortDec:
+			same = l.dec.Cmp(r.dec) == 0
+		default:
+			same = l.string() == r.string()
+		}
+		return result{sort: sortBool, is: same == want}, err
+	}}
+}
+
+func (x *expression) order(n *ast.BinaryNode, a, b *term) *term {
+	if t := x.comparable(n, a, b); t != nil {
+		return t
+	}
+	if a.sort == sortBool || b.sort == sortBool {
+		return x.fail(n, "", "%s compares texts or decimal numbers, %s is given", n.Operator, sortBool)
+	}
+	less, equal := n.Operator[0] == '<', len(n.Operator) == 2
+	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+		l, r, err := pair(s, a, b)
+		if err != nil || l.sort == sortAny || r.sort == sortAny {
+			return result{sort: sortBool}, err
+		}
+		c := cmp.Compare(l.text, r.text)
+		if l.sort == sortDec {
+			c = l.dec.Cmp(r.dec)
+		}
+		return result{sort: sortBool, is: c == 0 && equal || c < 0 && less || c > 0 && !less}, nil
+	}}
+}
+
+func (x *expression) texts(n *ast.BinaryNode, a, b *term, holds func(l, r string) bool) *term {
+	for _, t := range []*term{a, b} {
+		if t.sort != sortAny && t.sort != sortText {
+			return x.fail(n, "", "%s takes texts, %s is given", n.Operator, t.sort)
+		}
+	}
+	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+		l, r, err := pair(s, a, b)
+		is := err == nil && l.sort != sortAny && r.sort != sortAny && holds(l.text, r.text)
+		return result{sort: sortBool, is: is}, err
+	}}
+}
+
+func (x *expression) fallback(n *ast.BinaryNode, a, b *term) *term {
+	t := x.unify(n, n.Left, n.Right, a, b)
+	t.eval = func(s *scope) (result, *event.Error) {
+		if r, err := a.eval(s); err != nil || r.sort != sortAny {
+			return r, err
+		}
+		return b.eval(s)
+	}
+	return t
+}
+
+// unify answers the type of what is one of two things. A number and a value that could be a text do not go together:
+// which it is would be known too late.
+func (x *expression) unify(n, an, bn ast.Node, a, b *term) *term {
+	_, noA := an.(*ast.NilNode)
+	_, noB := bn.(*ast.NilNode)
+	switch {
+	case a.sort == sortList || b.sort == sortList:
+		return x.fail(n, "", "a list is no value")
+	case a.sort == b.sort, noB:
+		return &term{sort: a.sort}
+	case noA:
+		return &term{sort: b.sort}
+	case a.sort == sortDec || b.sort == sortDec:
+		return x.fail(n, "write dec(...) on both sides", "one side gives %s, the other %s", a.sort, b.sort)
+	case a.sort == sortAny || b.sort == sortAny:
+		return &term{}
+	}
+	return x.fail(n, "", "one side gives %s, the other %s", a.sort, b.sort)
+}
+
+// arithmetic is exact or an error (invariant 8); + joins texts.
+func (x *expression) arithmetic(n *ast.BinaryNode, a, b *term) *term {
+	if a.sort == sortDec && b.sort == sortDec {
+		c := exact()
+		compute := map[string]func(d, x, y *apd.Decimal) (apd.Condition, error){"+": c.Add, "-": c.Sub, "*": c.Mul}[n.Operator]
+		return &term{sort: sortDec, eval: func(s *scope) (result, *event.Error) {
+			l, r, err := pair(s, a, b)
+			if err != nil || l.sort != sortDec || r.sort != sortDec {
+				return result{}, err
+			}
+			d := new(apd.Decimal)
+			if _, fault := compute(d, l.dec, r.dec); fault != nil {
+				return result{}, invalid(x.of.where(s), "the result has more digits than can be kept exactly")
+			}
+			return result{sort: sortDec, dec: d}, nil
+		}}
+	}
+	for _, t := range []*term{a, b} {
+		if n.Operator != "+" || t.sort != sortAny && t.sort != sortText {
+			return x.fail(n, `write dec(a) `+n.Operator+` dec(b)`, "%s takes decimal numbers, %s and %s are given", n.Operator, a.sort, b.sort)
+		}
+	}
+	return &term{sort: sortText, eval: func(s *scope) (result, *event.Error) {
+		l, r, err := pair(s, a, b)
+		if err == nil && len(l.text)+len(r.text) > maxText {
+			err = invalid(x.of.where(s), "a text of more than %d bytes comes of this", maxText)
+		}
+		return result{sort: sortText, text: l.text + r.text}, err
+	}}
+}
