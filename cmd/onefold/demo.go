@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
 	d.town = simulation.New(simulation.Config{People: d.people, Events: d.events, Seed: d.seed})
-	cfg := d.config()
+	cfg := d.config(ctx)
 	d.service, err = open(ctx, cfg, newLog(d.err, d.live, slog.LevelWarn), d.now)
 	if err != nil {
 		return err
@@ -132,14 +132,14 @@ func demoConfig(dir string) *config.Config {
 }
 
 // config is the demo's; a port that is taken is replaced by a free one.
-func (d *demo) config() *config.Config {
+func (d *demo) config(ctx context.Context) *config.Config {
 	dir, err := filepath.Abs(d.dir)
 	if err != nil { // no working directory: the folder is named as it was given
 		dir = d.dir
 	}
 	c := demoConfig(dir)
 	for _, address := range []*string{&c.Kafka.Listen, &c.Console.Listen, &c.Admin.Listen} {
-		ln, err := net.Listen("tcp", *address)
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *address)
 		if err != nil {
 			fmt.Fprintf(d.err, "%s is taken, a free port is used instead\n", *address)
 			*address = "127.0.0.1:0"
@@ -189,7 +189,7 @@ func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
 	defer func() {
 		stop()
 		if !complete {
-			<-fed
+			_ = <-fed // it was told to stop, and has nothing else to say
 		}
 	}()
 	line := d.newProgress()

@@ -154,7 +154,7 @@ func hold(t *testing.T, want, got string) {
 	if want == got && want != "" {
 		return
 	}
-	dir, err := os.MkdirTemp("", "onefold-kill-")
+	dir, err := os.MkdirTemp("", "onefold-kill-") //nolint:usetesting // what differs is left behind to be looked at
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,8 @@ func ana(id int64, email string) *kgo.Record {
 // produce writes records as any Kafka client does; this one is not ours.
 func produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation())
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(broker, ",")...), kgo.AllowAutoTopicCreation(), kgo.ProducerBatchMaxBytes(12<<20-1000),
+		kgo.RecordPartitioner(kgo.StickyPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +97,9 @@ func TestMessageOfAnyClientEndsInTheMaster(t *testing.T) {
 	}
 	in.shows(t, found, letters[0])
 
-	eventually(t, 20*time.Second, "the customer is published", func() bool { return len(published(t, in.Broker)) == 1 })
+	eventually(t, 20*time.Second, "the customer is published", func() bool { return len(published(t, in.Broker, "onefold.customers")) == 1 })
 	var out customer.Customer
-	if err := json.Unmarshal(published(t, in.Broker)[found.ID.String()], &out); err != nil || out.Text("givenName") != "Ana" {
+	if err := json.Unmarshal(published(t, in.Broker, "onefold.customers")[found.ID.String()], &out); err != nil || out.Text("givenName") != "Ana" {
 		t.Error(out, err)
 	}
 
@@ -152,9 +153,9 @@ func (in *installation) shows(t *testing.T, found *customer.Customer, letter con
 }
 
 // published reads the topic of customers with a client that is not ours: the newest value of each key.
-func published(t *testing.T, broker string) map[string][]byte {
+func published(t *testing.T, broker, topic string) map[string][]byte {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics("onefold.customers"),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(broker, ",")...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
