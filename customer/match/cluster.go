@@ -49,7 +49,6 @@ type link struct {
 	vote    customer.Weight
 	rule    customer.Rule
 	against bool
-	levels  []uint8
 }
 
 func (m *Matcher) newClustering(nodes []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {

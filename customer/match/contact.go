@@ -42,7 +42,8 @@ func unbefitting(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r
 // nobody tells local parts that people type to be left alone, and machines that do not read.
 func nobody(local string) bool {
 	switch local {
-	case "noemail", "no-email", "no.email", "nomail", "no-mail", "noreply", "no-reply", "donotreply", "do-not-reply", "email", "a", "b", "x", "aa", "fake":
+	case "noemail", "no-email", "no.email", "nomail", "no-mail", "noreply", "no-reply", "donotreply", "do-not-reply", "email", "a", "b",
+		"x", "aa", "fake":
 		return true
 	}
 	return empty(local)
@@ -51,12 +52,13 @@ func nobody(local string) bool {
 // role tells the boxes of a function (RFC 2142 and usage): whoever writes from one is a post, not a person.
 func role(local string) bool {
 	switch local {
-	case "info", "sales", "office", "contact", "contacts", "admin", "administrator", "support", "help", "helpdesk", "hello", "hi", "mail", "post",
-		"team", "service", "services", "shop", "store", "order", "orders", "billing", "accounts", "accounting", "accountspayable", "finance", "invoice",
-		"invoices", "purchasing", "procurement", "hr", "jobs", "careers", "marketing", "press", "media", "news", "newsletter", "legal",
-		"privacy", "security", "abuse", "postmaster", "hostmaster", "webmaster", "reception", "enquiries", "inquiries", "enquiry", "bookings",
+	case "info", "sales", "office", "contact", "contacts", "admin", "administrator", "support", "help", "helpdesk", "hello", "hi", "mail",
+		"post", "team", "service", "services", "shop", "store", "order", "orders", "billing", "accounts", "accounting", "accountspayable",
+		"finance", "invoice", "invoices", "purchasing", "procurement", "hr", "jobs", "careers", "marketing", "press", "media", "news", "newsletter",
+		"legal", "privacy", "security", "abuse", "postmaster", "hostmaster", "webmaster", "reception", "enquiries", "inquiries", "enquiry", "bookings",
 		"kontakt", "buchhaltung", "rechnung", "einkauf", "verkauf", "vertrieb", "verwaltung", "sekretariat", "empfang", "ventas", "compras",
-		"contacto", "comptabilite", "commande", "accueil", "amministrazione", "ordini", "administratie", "customerservice", "customercare", "family":
+		"contacto", "comptabilite", "commande", "accueil", "amministrazione", "ordini", "administratie", "customerservice",
+		"customercare", "family":
 		return true
 	}
 	return false
@@ -185,11 +187,10 @@ func date(s string) customer.Date {
 	return d
 }
 
+// filler tells the days on which programs begin to count, whole or cut short, and dates of which too little is left.
 func filler(d customer.Date) bool {
-	switch d {
-	case customer.Date{Year: 1900, Month: 1, Day: 1}, customer.Date{Year: 1970, Month: 1, Day: 1}, customer.Date{Year: 1901, Month: 1, Day: 1},
-		customer.Date{Year: 1899, Month: 12, Day: 30}, customer.Date{Year: 1899, Month: 12, Day: 31}, customer.Date{Year: 1900}, customer.Date{Year: 1970, Month: 1},
-		customer.Date{Year: 1900, Month: 1}:
+	switch d.Year*10_000 + d.Month*100 + d.Day {
+	case 1899_12_30, 1899_12_31, 1900_00_00, 1900_01_00, 1900_01_01, 1901_01_01, 1970_01_00, 1970_01_01:
 		return true
 	}
 	return d.Year == 0 && (d.Month == 0 || d.Day == 0)

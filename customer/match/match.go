@@ -188,8 +188,8 @@ func levelName(c int, level uint8) string {
 		}
 	case cBirth:
 		names = []string{
-			"missing", "different", "within ten years", "within a year", "two slips", "same day of a far year", "within a month", "same year and month",
-			"same year and day", "same month and day", "same year", "one slip", "equal, first of January", "equal",
+			"missing", "different", "within ten years", "within a year", "two slips", "same day of a far year", "within a month",
+			"same year and month", "same year and day", "same month and day", "same year", "one slip", "equal, first of January", "equal",
 		}
 	case cEmail:
 		names = []string{"missing", "different", "equal, shared box", "same local part", "up to two slips", "equal"}

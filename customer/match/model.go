@@ -255,11 +255,10 @@ func counted(file string) (people int64, names map[string]int64) {
 	return people, names
 }
 
-// pets is the table of short and pet forms of given names: the entries that each name stands in, the formal name's own first
-// letter of meaning being that it opens its entry.
+// pets is the table of short and pet forms of given names. An entry is a formal name and the forms it goes by.
 type pets struct {
-	opens map[string]int32   // entry that the name opens
-	in    map[string][]int32 // entries that the name stands in, its own apart
+	opens map[string]int32   // entry of the formal name
+	in    map[string][]int32 // entries that the name is a form in
 }
 
 func readPets() pets {

@@ -43,8 +43,8 @@ func degree(w string) bool {
 // particle tells the small words of family names, which sources drop or keep at will.
 func particle(w string) bool {
 	switch w {
-	case "de", "del", "della", "di", "da", "do", "dos", "das", "du", "des", "van", "von", "vom", "der", "den", "het", "ten", "ter", "zu", "zum",
-		"zur", "af", "av", "al", "el", "bin", "ibn", "la", "las", "los", "le", "y", "e", "of", "st":
+	case "de", "del", "della", "di", "da", "do", "dos", "das", "du", "des", "van", "von", "vom", "der", "den", "het", "ten", "ter", "zu",
+		"zum", "zur", "af", "av", "al", "el", "bin", "ibn", "la", "las", "los", "le", "y", "e", "of", "st":
 		return true
 	}
 	return false
@@ -62,9 +62,9 @@ func and(w string) bool {
 // legalForm tells the words that say what kind of organisation a name belongs to.
 func legalForm(w string) bool {
 	switch w {
-	case "gmbh", "ag", "kg", "ohg", "gbr", "ug", "ev", "mbh", "co", "company", "inc", "incorporated", "corp", "corporation", "llc", "llp", "lp", "ltd",
-		"limited", "plc", "sa", "sas", "sarl", "srl", "spa", "sl", "slu", "bv", "nv", "ab", "as", "asa", "aps", "oy", "oyj", "kft", "zrt", "sro",
-		"doo", "uab", "sia", "ooo", "oao", "zao", "pao", "ao", "ou", "eood", "ood", "pty", "pte", "kk", "se", "scs", "snc", "eg", "ggmbh":
+	case "gmbh", "ag", "kg", "ohg", "gbr", "ug", "ev", "mbh", "co", "company", "inc", "incorporated", "corp", "corporation", "llc", "llp",
+		"lp", "ltd", "limited", "plc", "sa", "sas", "sarl", "srl", "spa", "sl", "slu", "bv", "nv", "ab", "as", "asa", "aps", "oy", "oyj", "kft", "zrt",
+		"sro", "doo", "uab", "sia", "ooo", "oao", "zao", "pao", "ao", "ou", "eood", "ood", "pty", "pte", "kk", "se", "scs", "snc", "eg", "ggmbh":
 		return true
 	}
 	return false
@@ -73,8 +73,9 @@ func legalForm(w string) bool {
 // corporate tells the legal forms that no person's name contains: what has one is an organisation, if nothing else says so.
 func corporate(w string) bool {
 	switch w {
-	case "gmbh", "ag", "inc", "incorporated", "corp", "corporation", "llc", "llp", "ltd", "limited", "plc", "sarl", "srl", "bv", "nv", "oyj", "kft",
-		"uab", "ooo", "oao", "zao", "pao", "pty", "ggmbh", "mbh", "ohg", "gbr", "sas", "spa", "sa", "company", "bank", "foundation", "verein", "stiftung":
+	case "gmbh", "ag", "inc", "incorporated", "corp", "corporation", "llc", "llp", "ltd", "limited", "plc", "sarl", "srl", "bv", "nv", "oyj",
+		"kft", "uab", "ooo", "oao", "zao", "pao", "pty", "ggmbh", "mbh", "ohg", "gbr", "sas", "spa", "company", "bank", "foundation",
+		"verein", "stiftung":
 		return true
 	}
 	return false
@@ -166,7 +167,7 @@ func (s *standard) trimmed(words []string) []string {
 
 // organisation answers an organisation's name without its legal form, in single blanks.
 func organisation(text string) string {
-	words := worded(text)
+	words := undotted(worded(text))
 	core := slices.DeleteFunc(slices.Clone(words), legalForm)
 	if len(core) == 0 {
 		core = words
@@ -174,11 +175,28 @@ func organisation(text string) string {
 	return strings.Join(core, " ")
 }
 
+// undotted puts together letters that stand alone: the two of "S.A." are one word.
+func undotted(words []string) []string {
+	var out []string
+	for i, w := range words {
+		if i > 0 && len(w) == 1 && len(words[i-1]) == 1 {
+			out[len(out)-1] += w
+		} else {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // isOrganisation tells a name that no person has. A form counts at the end, or at the start as in Eastern Europe.
 func isOrganisation(text string) bool {
-	words := tokens(text)
+	words := undotted(tokens(text))
 	if len(words) < 2 {
 		return false
+	}
+	// Sá is a family name, SA at the end of three words or more a legal form.
+	if len(words) > 2 && slices.Contains(words[1:], "sa") && (strings.Contains(text, "SA") || strings.Contains(text, "S.A")) {
+		return true
 	}
 	return slices.ContainsFunc(words[1:], corporate) || corporate(words[0]) && !honorific(words[0])
 }

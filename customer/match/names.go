@@ -38,9 +38,6 @@ type likeness struct {
 // fits tells whether the names may be one name.
 func (l likeness) fits() bool { return l.level >= nameSound }
 
-// agrees tells whether the names fit well enough to excuse that other things differ.
-func (l likeness) agrees() bool { return l.level >= nameAlike }
-
 // name compares two given names or two family names, as words. Of the two the commoner one says what agreement weighs:
 // a slip is rare and must not raise it.
 func (m *Matcher) name(a, b []string, fa, fb *frequencies, n *Name) likeness {
@@ -211,7 +208,9 @@ func (m *Matcher) read(r reading, b *customer.Features) named {
 	if r.cross {
 		fg, ff = ff, fg
 	}
-	n := named{given: m.name(r.given, b.Given, fg, m.given, &p.Given), family: m.name(r.family, b.Family, ff, m.family, &p.Family), cross: r.cross}
+	n := named{cross: r.cross}
+	n.given = m.name(r.given, b.Given, fg, m.given, &p.Given)
+	n.family = m.name(r.family, b.Family, ff, m.family, &p.Family)
 	if r.cross && !n.given.fits() && !n.family.fits() {
 		return named{weight: math.MinInt32}
 	}

@@ -145,7 +145,7 @@ const maxTokens = 12
 func empty(s string) bool {
 	s = strings.Trim(toASCII(s), " \t\r\n.,;:-_/\\#*?'\"()[]<>")
 	switch s {
-	case "", "n/a", "na", "n.a", "nil", "null", "none", "no", "nan", "undefined", "unknown", "unkown", "unbekannt", "inconnu",
+	case "", "n/a", "na", "n.a", "nil", "null", "none", "no", "nan", "undefined", "unknown", "unbekannt", "inconnu",
 		"desconocido", "sconosciuto", "onbekend", "test", "tester", "testing", "dummy", "sample", "example", "tbd", "tba", "todo",
 		"xx", "xxx", "xxxx", "asdf", "asd", "qwerty", "abc", "abcd", "not provided", "not available", "not applicable", "not known",
 		"no name", "noname", "anonymous", "guest", "customer", "cash customer", "walk in", "walk-in", "notprovided", "default":
