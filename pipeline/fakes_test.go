@@ -27,11 +27,12 @@ type broker struct {
 	logs    map[event.Partition][]*event.Message
 	nacked  int
 	subs    []context.CancelFunc
+	lanes   map[event.Partition]*session
 	running sync.WaitGroup
 }
 
 func newBroker(p *pipeline.Positions, sources ...pipeline.Source) *broker {
-	b := &broker{positions: p, window: 256, topics: map[string]string{}, logs: map[event.Partition][]*event.Message{}}
+	b := &broker{positions: p, window: 256, topics: map[string]string{}, logs: map[event.Partition][]*event.Message{}, lanes: map[event.Partition]*session{}}
 	for _, s := range sources {
 		b.topics[s.Topic] = s.Name
 	}
@@ -80,7 +81,7 @@ func (b *broker) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 		for _, c := range claims {
 			parts.Go(func() { b.deliver(ctx, c, out) })
 		}
-		<-ctx.Done()
+		<-ctx.Done() // reclaim is not called after the end
 		parts.Wait()
 	})
 	return out, nil
@@ -89,7 +90,12 @@ func (b *broker) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 func (b *broker) deliver(ctx context.Context, from event.Position, out chan<- *message.Message) {
 	b.mu.Lock()
 	log := b.logs[from.Partition]
+	mine := &session{ctx: ctx, out: out, ended: make(chan struct{})}
+	b.lanes[from.Partition] = mine
+	ctx, mine.end = context.WithCancel(ctx)
 	b.mu.Unlock()
+	defer close(mine.ended)
+	defer mine.end()
 	var flight []*message.Message
 	next := slices.IndexFunc(log, func(m *event.Message) bool { return m.Offset >= from.Next })
 	if next < 0 {
@@ -138,6 +144,29 @@ func (b *broker) Close() error {
 	b.mu.Unlock()
 	b.running.Wait()
 	return nil
+}
+
+// session is one claim's delivery of a partition.
+type session struct {
+	ctx   context.Context // of the subscription
+	out   chan<- *message.Message
+	end   context.CancelFunc
+	ended chan struct{}
+}
+
+// reclaim voids what a partition has in flight, claims it again and delivers from where the store says now.
+func (b *broker) reclaim(tb tester, id event.Partition) {
+	tb.Helper()
+	b.mu.Lock()
+	s := b.lanes[id]
+	b.mu.Unlock()
+	s.end()
+	<-s.ended
+	claims, err := b.positions.Claim(s.ctx, id.Source, id.Topic, []int32{id.Partition})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b.running.Go(func() { b.deliver(s.ctx, claims[0], s.out) })
 }
 
 // vault is a store that keeps positions, and an absorber that notes what took effect. It refuses what a real one refuses.

@@ -418,6 +418,71 @@ func TestCommittedIsCalledAfterEachCommit(t *testing.T) {
 	}
 }
 
+func TestABusyPartitionStarvesNone(t *testing.T) {
+	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(plain)}, Limits: pipeline.Limits{GroupMessages: 10}})
+	s.delay = time.Millisecond
+	s.broker.fill("shop", "shop.webhooks", 0, 1000)
+	s.broker.fill("shop", "shop.webhooks", 1, 10)
+	stop := s.start(t)
+	s.await(t, 300)
+	s.mu.Lock()
+	if got := len(s.effects[partition("shop", "shop.webhooks", 1)]); got != 10 {
+		t.Errorf("%d of 10 messages of the other partition have taken effect", got)
+	}
+	s.mu.Unlock()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAClockThatStandsHoldsNothing(t *testing.T) {
+	noon := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(plain)}, Now: func() time.Time { return noon }})
+	var seen time.Time
+	s.before = func(_ int, b customer.Batch) error { seen = b.Now; return nil }
+	s.broker.fill("shop", "shop.webhooks", 0, 3)
+	stop := s.start(t)
+	s.await(t, 3)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !seen.Equal(noon) {
+		t.Errorf("the batch says %s, the clock %s", seen, noon)
+	}
+}
+
+// A subscriber that begins anew claims again, and delivers what was in flight a second time: it takes effect once, and is
+// counted once.
+func TestAPartitionClaimedAnew(t *testing.T) {
+	gate := make(chan struct{})
+	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(func(ctx context.Context, m *event.Message) ([]customer.Change, error) {
+		if m.Offset == 50 {
+			<-gate
+		}
+		return plain(ctx, m)
+	})}})
+	for i := range 100 {
+		s.broker.put("shop", "shop.webhooks", 0, int64(i), "x")
+	}
+	stop := s.start(t)
+	s.await(t, 50)
+	s.broker.reclaim(t, shop0)
+	close(gate)
+	s.await(t, 100)
+	for s.ingest.Totals().InFlight() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(offsets(100), s.effects[shop0]); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if total := balanced(t, s, 100); total.Applied != 100 {
+		t.Errorf("%+v", total)
+	}
+}
+
 // Every message absorbed once, and the drain is bounded, however the end falls.
 func TestDrainFinishesWhatItCan(t *testing.T) {
 	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(uneven)}})
