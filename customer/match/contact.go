@@ -52,13 +52,13 @@ func nobody(local string) bool {
 // role tells the boxes of a function (RFC 2142 and usage): whoever writes from one is a post, not a person.
 func role(local string) bool {
 	switch local {
-	case "info", "sales", "office", "contact", "contacts", "admin", "administrator", "support", "help", "helpdesk", "hello", "hi", "mail",
-		"post", "team", "service", "services", "shop", "store", "order", "orders", "billing", "accounts", "accounting", "accountspayable",
-		"finance", "invoice", "invoices", "purchasing", "procurement", "hr", "jobs", "careers", "marketing", "press", "media", "news", "newsletter",
-		"legal", "privacy", "security", "abuse", "postmaster", "hostmaster", "webmaster", "reception", "enquiries", "inquiries", "enquiry", "bookings",
-		"kontakt", "buchhaltung", "rechnung", "einkauf", "verkauf", "vertrieb", "verwaltung", "sekretariat", "empfang", "ventas", "compras",
-		"contacto", "comptabilite", "commande", "accueil", "amministrazione", "ordini", "administratie", "customerservice",
-		"customercare", "family":
+	case "info", "sales", "office", "contact", "contacts", "admin", "administrator", "support", "help", "helpdesk", "hello", "hi",
+		"mail", "post", "team", "service", "services", "shop", "store", "order", "orders", "billing", "accounts", "accounting",
+		"accountspayable", "finance", "invoice", "invoices", "purchasing", "procurement", "hr", "jobs", "careers", "marketing", "press",
+		"media", "news", "newsletter", "legal", "privacy", "security", "abuse", "postmaster", "hostmaster", "webmaster", "reception",
+		"enquiries", "inquiries", "enquiry", "bookings", "kontakt", "buchhaltung", "rechnung", "einkauf", "verkauf", "vertrieb",
+		"verwaltung", "sekretariat", "empfang", "ventas", "compras", "contacto", "comptabilite", "commande", "accueil",
+		"amministrazione", "ordini", "administratie", "customerservice", "customercare", "family":
 		return true
 	}
 	return false
@@ -67,9 +67,10 @@ func role(local string) bool {
 // disposable tells the better-known domains whose boxes are thrown away, and may be anyone's.
 func disposable(domain string) bool {
 	switch domain {
-	case "mailinator.com", "guerrillamail.com", "guerrillamail.info", "sharklasers.com", "10minutemail.com", "temp-mail.org", "tempmail.com",
-		"yopmail.com", "trashmail.com", "trashmail.de", "wegwerfmail.de", "getnada.com", "maildrop.cc", "dispostable.com", "fakeinbox.com",
-		"throwawaymail.com", "mintemail.com", "mohmal.com", "spamgourmet.com", "mytemp.email", "tempail.com", "byom.de", "discard.email":
+	case "mailinator.com", "guerrillamail.com", "guerrillamail.info", "sharklasers.com", "10minutemail.com", "temp-mail.org",
+		"tempmail.com", "yopmail.com", "trashmail.com", "trashmail.de", "wegwerfmail.de", "getnada.com", "maildrop.cc",
+		"dispostable.com", "fakeinbox.com", "throwawaymail.com", "mintemail.com", "mohmal.com", "spamgourmet.com", "mytemp.email",
+		"tempail.com", "byom.de", "discard.email":
 		return true
 	}
 	return false

@@ -12,7 +12,8 @@ import (
 func honorific(w string) bool {
 	switch w {
 	case "mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "rev", "herr", "frau", "hr", "fr",
-		"dipl", "ing", "mag", "med", "phil", "jur", "mme", "mlle", "monsieur", "madame", "sig", "sigra", "sra", "srta", "dhr", "mevr", "mw":
+		"dipl", "ing", "mag", "med", "phil", "jur", "mme", "mlle", "monsieur", "madame", "sig", "sigra", "sra", "srta", "dhr", "mevr",
+		"mw":
 		return true
 	}
 	return false
@@ -62,9 +63,10 @@ func and(w string) bool {
 // legalForm tells the words that say what kind of organisation a name belongs to.
 func legalForm(w string) bool {
 	switch w {
-	case "gmbh", "ag", "kg", "ohg", "gbr", "ug", "ev", "mbh", "co", "company", "inc", "incorporated", "corp", "corporation", "llc", "llp",
-		"lp", "ltd", "limited", "plc", "sa", "sas", "sarl", "srl", "spa", "sl", "slu", "bv", "nv", "ab", "as", "asa", "aps", "oy", "oyj", "kft", "zrt",
-		"sro", "doo", "uab", "sia", "ooo", "oao", "zao", "pao", "ao", "ou", "eood", "ood", "pty", "pte", "kk", "se", "scs", "snc", "eg", "ggmbh":
+	case "gmbh", "ag", "kg", "ohg", "gbr", "ug", "ev", "mbh", "co", "company", "inc", "incorporated", "corp", "corporation", "llc",
+		"llp", "lp", "ltd", "limited", "plc", "sa", "sas", "sarl", "srl", "spa", "sl", "slu", "bv", "nv", "ab", "as", "asa", "aps",
+		"oy", "oyj", "kft", "zrt", "sro", "doo", "uab", "sia", "ooo", "oao", "zao", "pao", "ao", "ou", "eood", "ood", "pty", "pte",
+		"kk", "se", "scs", "snc", "eg", "ggmbh":
 		return true
 	}
 	return false
@@ -73,9 +75,9 @@ func legalForm(w string) bool {
 // corporate tells the legal forms that no person's name contains: what has one is an organisation, if nothing else says so.
 func corporate(w string) bool {
 	switch w {
-	case "gmbh", "ag", "inc", "incorporated", "corp", "corporation", "llc", "llp", "ltd", "limited", "plc", "sarl", "srl", "bv", "nv", "oyj",
-		"kft", "uab", "ooo", "oao", "zao", "pao", "pty", "ggmbh", "mbh", "ohg", "gbr", "sas", "spa", "company", "bank", "foundation",
-		"verein", "stiftung":
+	case "gmbh", "ag", "inc", "incorporated", "corp", "corporation", "llc", "llp", "ltd", "limited", "plc", "sarl", "srl", "bv", "nv",
+		"oyj", "kft", "uab", "ooo", "oao", "zao", "pao", "pty", "ggmbh", "mbh", "ohg", "gbr", "sas", "spa", "company", "bank",
+		"foundation", "verein", "stiftung":
 		return true
 	}
 	return false
