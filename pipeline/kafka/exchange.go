@@ -88,6 +88,9 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 
 // exchange sends req, whose version is set, to a node, and answers the response with the buffer that its bytes may lie in.
 func (c *Client) exchange(ctx context.Context, node int32, req kmsg.Request, buf []byte) (kmsg.Response, []byte, error) {
+	if c.life.Err() != nil {
+		return nil, buf, errClosed
+	}
 	m, err := c.transport.RoundTrip(ctx, c.addr, &exchange{ctx: ctx, client: c, node: node, req: req, buf: buf})
 	if err != nil {
 		c.forget(node) // the next broker at this address may speak other versions
@@ -99,6 +102,9 @@ func (c *Client) exchange(ctx context.Context, node int32, req kmsg.Request, buf
 	}
 	return a.resp, a.buf, nil
 }
+
+// errClosed keeps late requests from kafka-go, which would begin anew, with a goroutine that nobody ends.
+var errClosed = errors.New("the client is closed")
 
 // ask sends a small request that changes nothing, so that it may be sent twice: a pooled connection that the broker has
 // closed meanwhile costs one failure.
@@ -236,6 +242,9 @@ func (nudge) Broker(protocol.Cluster) (protocol.Broker, error) {
 
 // refresh makes kafka-go learn the brokers' addresses now; it has no public way, and its own refresh is seconds away.
 func (c *Client) refresh(ctx context.Context) {
+	if c.life.Err() != nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, _ = c.transport.RoundTrip(ctx, c.addr, nudge{}) // a failure shows in the request that follows

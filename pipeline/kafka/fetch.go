@@ -24,6 +24,7 @@ type fetcher struct {
 	buf      []byte
 	turn     int
 	failures int
+	told     bool // the failure is in the log
 }
 
 func (f *fetcher) wake() {
@@ -123,7 +124,7 @@ func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Durat
 	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
 		return err
 	}
-	f.failures = 0
+	f.failures, f.told = 0, false
 	for _, t := range got.Topics {
 		for i := range t.Partitions {
 			if q, ok := asked[t.Partitions[i].Partition]; ok {
@@ -192,11 +193,12 @@ func (f *fetcher) fail(ctx context.Context, parts []*partition, err error) {
 	if f.failures == 1 && stale(err) {
 		return
 	}
-	if f.failures == 2 {
+	if !f.told {
+		f.told = true
 		f.sub.log.Warn("the broker cannot be read from, trying again", "topic", f.sub.topic, "broker", f.node, "error", err)
 	}
 	f.sub.kick()
-	_ = sleep(ctx, f.sub.client.backoff(f.failures-2)) // the loop looks at ctx
+	_ = sleep(ctx, f.sub.client.backoff(f.failures-1)) // the loop looks at ctx
 }
 
 // answer does what one partition's answer asks for.

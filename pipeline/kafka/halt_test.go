@@ -304,3 +304,18 @@ func (f *failing) Claim(ctx context.Context, source, topic string, partitions []
 	}
 	return f.positions.Claim(ctx, source, topic, partitions)
 }
+
+// The first failure of a connection may be any, not only that of an old one from the pool: it is waited out.
+func TestFetchFails(t *testing.T) {
+	k, addr := staged(t)
+	k.ControlKey(kmsg.Fetch.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		resp := r.ResponseKind().(*kmsg.FetchResponse)
+		resp.ErrorCode = kerr.UnknownServerError.Code
+		return resp, nil, true
+	})
+	c := client(t, addr)
+	s, ch := subscribe(t, c, "t", &positions{}, kafka.SubscriberOptions{})
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), "t", "k", "v")
+	take(t, ch, 1)
+	until(t, s, "well again", func(st []kafka.PartitionState) bool { return st[0].Err == nil && st[0].Next == 1 })
+}

@@ -53,6 +53,8 @@ type Client struct {
 	formatter *kmsg.RequestFormatter
 	log       *slog.Logger
 	jitter    func() float64
+	life      context.Context // ends with Close
+	end       context.CancelFunc
 	ids       atomic.Int32 // correlation ids
 
 	mu     sync.Mutex
@@ -78,8 +80,12 @@ func NewClient(c Config) (*Client, error) {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
+	life, end := context.WithCancel(context.Background())
 	return &Client{
+		life: life,
+		end:  end,
 		transport: &kafka.Transport{
+			Context:     life,
 			ClientID:    c.ClientID,
 			TLS:         c.TLS,
 			SASL:        c.SASL,
@@ -133,15 +139,17 @@ func unreachable(where string, err error) error {
 		where, err)
 }
 
-// Close lets go of the connections. Subscribers and publishers of this client must be closed before.
+// Close lets go of the connections; requests fail from then on. Subscribers and publishers of this client must be closed
+// before. It may be called twice.
 func (c *Client) Close() error {
+	c.end()
 	c.transport.CloseIdleConnections()
 	return nil
 }
 
 // backoff answers how long to wait before try n (from 0): doubling from 100 ms to 2 s, the upper half of it at random.
 func (c *Client) backoff(n int) time.Duration {
-	d := min(minBackoff<<min(n, 10), maxBackoff)
+	d := min(minBackoff<<min(max(n, 0), 10), maxBackoff)
 	return d/2 + time.Duration(c.jitter()*float64(d/2))
 }
 

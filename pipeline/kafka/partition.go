@@ -140,7 +140,7 @@ func (p *partition) deliver(ctx context.Context) {
 			ready = delivery{}
 			p.again(flight)
 			flight, bytes = nil, 0
-			if sleep(ctx, p.backoff(try)) != nil {
+			if sleep(ctx, min(p.backoff(try), p.limits.MaxRedelivery)) != nil {
 				return
 			}
 			try++

@@ -39,6 +39,7 @@ type SubscriberOptions struct {
 	PartitionBytes   int32         // of log asked for, a partition
 	RequestBytes     int32         // of log asked for, a request
 	MaxWait          time.Duration // the broker's patience where nothing is new
+	MaxRedelivery    time.Duration // after a Nack: the wait begins at 100 ms and doubles up to this while nothing is acknowledged
 	Refresh          time.Duration // between looks at the topic's partitions
 	Log              *slog.Logger  // nil: silent
 }
@@ -49,6 +50,7 @@ func (o SubscriberOptions) withDefaults() SubscriberOptions {
 	o.PartitionBytes = cmp.Or(o.PartitionBytes, DefaultPartitionBytes)
 	o.RequestBytes = cmp.Or(o.RequestBytes, DefaultRequestBytes)
 	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
+	o.MaxRedelivery = cmp.Or(o.MaxRedelivery, maxBackoff)
 	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
