@@ -30,7 +30,7 @@ func dataFunctions() []function {
 		{name: "lookup", least: 1, most: 2, make: makeLookup},
 		{name: "parse_json", gives: aTree, make: func(*loader, *yaml, []operand) (apply, bool) { return parseJSON, true }},
 		{name: "get", takes: aTree, least: 1, most: 1, make: makeGet},
-		{name: "text", takes: aTree, make: func(*loader, *yaml, []operand) (apply, bool) { return treeText, true }},
+		{name: "text", takes: aTree, make: makeText},
 	}
 }
 
@@ -95,7 +95,7 @@ func title(s string) string { return cases.Title(language.Und).String(s) }
 
 // makeDate reads a date by a layout in Go's notation (2006-01-02 15:04:05), in a zone where the text has none.
 func makeDate(l *loader, y *yaml, args []operand) (apply, bool) {
-	layout, zone := args[0].text, l.m.zone
+	layout, zone := args[0].text, l.d.zone
 	if len(args) == 2 {
 		z, err := time.LoadLocation(args[1].text)
 		if err != nil || args[1].text == "" {
@@ -172,7 +172,7 @@ func makeEpoch(l *loader, y *yaml, args []operand) (apply, bool) {
 // makeE164 brings a telephone number into E.164 where the country is known: by a leading +, by the argument, by the
 // mapping's region. What is no possible number stays as it is, without the blanks around it.
 func makeE164(l *loader, _ *yaml, args []operand) (apply, bool) {
-	fallback := l.m.region
+	fallback := l.d.region
 	return func(s *scope, v value) (value, string) {
 		region := ""
 		if len(args) > 0 {
@@ -293,9 +293,9 @@ func makeGet(l *loader, y *yaml, args []operand) (apply, bool) {
 	if r == nil || r.many() {
 		return nil, false
 	}
-	read := r.scalar(l.m)
+	read := r.scalar(l.d)
 	return func(s *scope, v value) (value, string) {
-		inner := scope{run: s.run}
+		inner := scope{in: s.in}
 		inner.slots[slotTop] = v.node
 		got, err := read(&inner)
 		if err != nil {
@@ -305,12 +305,15 @@ func makeGet(l *loader, y *yaml, args []operand) (apply, bool) {
 	}, true
 }
 
-// treeText writes a part of the message as text: a single value as it is, a list or an object as compact JSON.
-func treeText(s *scope, v value) (value, string) {
-	if k := v.node.Kind(); k == codec.Array || k == codec.Object && v.node.Text() == "" {
-		return value{state: customer.Set, text: string(appendJSON(nil, v.node))}, ""
-	}
-	return s.run.m.judge(v.node.Text()), ""
+// makeText writes a part of the message as text: a single value as it is, a list or an object as compact JSON.
+func makeText(l *loader, _ *yaml, _ []operand) (apply, bool) {
+	d := l.d
+	return func(_ *scope, v value) (value, string) {
+		if k := v.node.Kind(); k == codec.Array || k == codec.Object && v.node.Text() == "" {
+			return value{state: customer.Set, text: string(appendJSON(nil, v.node))}, ""
+		}
+		return d.judge(v.node.Text()), ""
+	}, true
 }
 
 func appendJSON(b []byte, n *codec.Node) []byte {

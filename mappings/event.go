@@ -24,9 +24,9 @@ type part struct {
 	name         string // empty where the rule has one part only
 	label        string // what tells the part's outcomes from those of other parts of the rule; often empty
 	when         func(s *scope) (bool, *event.Error)
-	levels       []level
+	levels       []*loop
 	coarse       int // how many levels suffice where the finer ones are missing; -1: all are needed
-	lets         []let
+	lets         []*let
 	skips        []skip
 	op           customer.Op
 	who          *reference // of the change itself; nil where only interactions' parties are stated
@@ -36,18 +36,6 @@ type part struct {
 	at           *source
 	statements   []emitter
 	interactions []*interaction
-}
-
-// level is one list that an each goes through.
-type level struct {
-	route *route
-	slot  int
-}
-
-// let names a part of the message.
-type let struct {
-	slot int
-	pick func(s *scope) (*route, *event.Error) // the path that was taken
 }
 
 type skip struct {
@@ -74,7 +62,7 @@ func partKeys() []string {
 }
 
 // rule compiles one event.
-func (l *loader) rule(y *yaml) *rule {
+func (l *builder) rule(y *yaml) *rule {
 	if !l.allow(y, eventKeys()...) {
 		return nil
 	}
@@ -82,10 +70,7 @@ func (l *loader) rule(y *yaml) *rule {
 	if r.name == "" || strings.Trim(r.name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
 		l.say(y, "name: lower-case letters, digits, - _ .", "an event needs a name")
 	}
-	e := env{base: slotTop, next: slotFree}
-	if schema := y.get("schema"); schema != nil {
-		e.shapes[slotTop] = l.schema(schema)
-	}
+	e := l.top(y.get("schema"))
 	r.when = l.condition(y.get("when"), e)
 	if ignore := y.get("ignore"); ignore != nil {
 		r.ignore = l.reason(ignore)
@@ -96,7 +81,7 @@ func (l *loader) rule(y *yaml) *rule {
 		}
 		return r
 	}
-	e = l.roots(r, y.get("root"), e)
+	r.roots, e = l.roots(y.get("root"), e)
 	if changes := y.get("changes"); changes != nil {
 		l.parts(r, y, changes, e)
 		return r
@@ -106,7 +91,7 @@ func (l *loader) rule(y *yaml) *rule {
 }
 
 // parts compiles the changes of an event that makes several.
-func (l *loader) parts(r *rule, y, changes *yaml, e env) {
+func (l *builder) parts(r *rule, y, changes *yaml, e env) {
 	for _, key := range []string{"op", "key", "ref", "merge", "rekey", "party", "fields", "identifiers", "consents", "interactions"} {
 		if y.has(key) {
 			l.say(y.get(key), "move it into one of the changes", "%s stands beside changes", key)
@@ -135,38 +120,13 @@ func (l *loader) parts(r *rule, y, changes *yaml, e env) {
 
 func (p *part) levelText() (text string) {
 	for _, lv := range p.levels {
-		text = join(text, lv.route.text)
+		text = join(text, lv.text())
 	}
 	return text
 }
 
-// roots compiles where the event's paths begin.
-func (l *loader) roots(r *rule, y *yaml, e env) env {
-	out := e
-	out.base = slotRoot
-	out.shapes[slotRoot] = e.shapes[slotTop]
-	if y == nil {
-		return out
-	}
-	var shapes []*shape
-	items := []*yaml{y}
-	if y.kind == object && l.allow(y, "first_of") && y.has("first_of") {
-		items = y.get("first_of").items
-	}
-	for _, item := range items {
-		if text := l.string(item, "a path"); text != "" {
-			if route := l.path(item, text, 0, e); route != nil {
-				r.roots = append(r.roots, route)
-				shapes = append(shapes, e.shapeOf(route))
-			}
-		}
-	}
-	out.shapes[slotRoot] = union(shapes)
-	return out
-}
-
 // reason reads a short code that is counted.
-func (l *loader) reason(y *yaml) string {
+func (l *builder) reason(y *yaml) string {
 	code := l.string(y, "a reason")
 	if strings.Trim(code, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		l.say(y, "lower-case letters, digits and -, such as test-mode", "a reason is a short code, since it is counted")
@@ -175,16 +135,16 @@ func (l *loader) reason(y *yaml) string {
 }
 
 // part compiles one change. What it does not say itself of each, let, skip, version and at, it takes from the event.
-func (l *loader) part(y, outer *yaml, e env) *part {
+func (l *builder) part(y, outer *yaml, e env) *part {
 	own := func(key string) *yaml {
 		if v := y.get(key); v != nil || outer == nil {
 			return v
 		}
 		return outer.get(key)
 	}
-	p := &part{y: y, coarse: -1}
-	e = l.each(p, own("each"), e)
-	e = l.lets(p, own("let"), e)
+	p := &part{y: y}
+	p.levels, p.coarse, e = l.each(own("each"), e)
+	p.lets, e = l.lets(own("let"), e)
 	if outer != nil { // else it is the rule's own
 		p.when = l.condition(y.get("when"), e)
 	}
@@ -207,7 +167,7 @@ func (l *loader) part(y, outer *yaml, e env) *part {
 }
 
 // operation compiles op and whom it is about.
-func (l *loader) operation(p *part, y *yaml, e env) {
+func (l *builder) operation(p *part, y *yaml, e env) {
 	op := l.word(y.get("op"), "an operation", "upsert", "patch", "delete", "erase", "rekey", "merge", "unmerge", "consent")
 	p.op = customer.Op(op)
 	joins := op == "merge" || op == "unmerge"
@@ -247,7 +207,7 @@ func (l *loader) operation(p *part, y *yaml, e env) {
 }
 
 // keys compiles a list of keys, each of which may be a path to several.
-func (l *loader) keys(y *yaml, e env) (out []*source) {
+func (l *builder) keys(y *yaml, e env) (out []*source) {
 	if y == nil {
 		return nil
 	}
@@ -266,170 +226,8 @@ func (l *loader) keys(y *yaml, e env) (out []*source) {
 	return out
 }
 
-// each compiles {name: path, else: coarser path} into one level for each list on the way.
-func (l *loader) each(p *part, y *yaml, e env) env {
-	if y == nil {
-		return e
-	}
-	if y.kind != object {
-		l.say(y, `write each: {line: "lines[]"}`, "a name and a path are expected here, %s stands", y.kind)
-		return e
-	}
-	var coarse *yaml
-	named := 0
-	for i := range y.keys {
-		k := &y.keys[i]
-		if k.name == "else" {
-			coarse = k.value
-			continue
-		}
-		if named++; named > 1 {
-			l.sayKey(y, k, "lists within lists are one path: a[].b[]", "each goes through one path")
-			continue
-		}
-		e = l.descend(p, k, e)
-	}
-	if coarse == nil {
-		return e
-	}
-	text := l.string(coarse, "a path")
-	p.coarse = 0
-	for _, lv := range p.levels {
-		if p.coarse++; lv.route.text == text {
-			return e
-		}
-	}
-	if text != "" && len(p.levels) > 0 {
-		l.say(coarse, "it is the beginning of the other path, up to one of its []", "the path of else does not lead to the one of each")
-	}
-	return e
-}
-
-// descend splits the path of an each at its lists; each level is bound under its element's name, the last under its own.
-func (l *loader) descend(p *part, k *yamlKey, e env) env {
-	text := l.string(k.value, "a path")
-	if text == "" {
-		return e
-	}
-	whole := l.path(k.value, text, 0, e)
-	if whole == nil {
-		return e
-	}
-	from, slot, done := 0, whole.slot, ""
-	for i := range whole.steps {
-		st := &whole.steps[i]
-		done = join(done, st.text)
-		if st.pick != every && st.pick != first {
-			continue
-		}
-		st.pick = every // with a condition: all that fulfil it
-		if e.full() {
-			l.say(k.value, "", "more than %d names are bound, which is the limit", maxSlots-slotFree)
-			return e
-		}
-		r := &route{text: done, slot: slot, steps: whole.steps[from : i+1]}
-		shape := e.shapeOf(r)
-		name := st.name
-		if i == len(whole.steps)-1 {
-			name = k.name
-		}
-		e, slot = e.bind(name, shape)
-		from = i + 1
-		p.levels = append(p.levels, level{route: r, slot: slot})
-	}
-	if from < len(whole.steps) || len(p.levels) == 0 {
-		l.say(k.value, "end it with []", "the path of an each leads to a list")
-	}
-	return e
-}
-
-// lets compiles {name: path}, {name: {first_of: [path, ...]}} and {name: {switch: SOURCE, CASE: path}}.
-func (l *loader) lets(p *part, y *yaml, e env) env {
-	if y == nil {
-		return e
-	}
-	if y.kind != object {
-		l.say(y, "write let: {name: path}", "names and paths are expected here, %s stands", y.kind)
-		return e
-	}
-	for i := range y.keys {
-		k := &y.keys[i]
-		if e.full() {
-			l.sayKey(y, k, "", "more than %d names are bound, which is the limit", maxSlots-slotFree)
-			return e
-		}
-		pick, shape := l.pick(k.value, e)
-		var slot int
-		e, slot = e.bind(k.name, shape)
-		if pick != nil {
-			p.lets = append(p.lets, let{slot: slot, pick: pick})
-		}
-	}
-	return e
-}
-
-// pick compiles the choice of one part of the message.
-func (l *loader) pick(y *yaml, e env) (func(s *scope) (*route, *event.Error), *shape) {
-	switch {
-	case y.kind == scalar:
-		r := l.path(y, l.string(y, "a path"), 0, e)
-		if r == nil || r.many() {
-			l.say(y, "pick one: [0] or [condition]", "a name stands for one part of the message")
-			return nil, nil
-		}
-		return func(*scope) (*route, *event.Error) { return r, nil }, e.shapeOf(r)
-	case y.has("switch"):
-		return l.pickCase(y, e), nil
-	case y.kind == object && l.allow(y, "first_of") && y.has("first_of"):
-		var all []func(s *scope) (*route, *event.Error)
-		for _, item := range y.get("first_of").items {
-			if f, _ := l.pick(item, e); f != nil {
-				all = append(all, f)
-			}
-		}
-		return func(s *scope) (*route, *event.Error) {
-			for _, f := range all {
-				r, err := f(s)
-				if err != nil || r == nil {
-					continue
-				}
-				if v, err := r.tree(s); err != nil || v.state == customer.Set {
-					return r, err
-				}
-			}
-			return nil, nil
-		}, nil
-	}
-	l.say(y, "write a path, first_of or switch", "a part of the message is expected here")
-	return nil, nil
-}
-
-func (l *loader) pickCase(y *yaml, e env) func(s *scope) (*route, *event.Error) {
-	on := l.source(y.get("switch"), e)
-	cases := map[string]func(s *scope) (*route, *event.Error){}
-	for i := range y.keys {
-		if k := &y.keys[i]; k.name != "switch" {
-			cases[k.name], _ = l.pick(k.value, e)
-		}
-	}
-	if on == nil {
-		return nil
-	}
-	return func(s *scope) (*route, *event.Error) {
-		text, _, err := on.text(s)
-		f := cases[text]
-		if f == nil {
-			f = cases["else"]
-		}
-		if err != nil || f == nil {
-			return nil, err
-		}
-		return f(s)
-	}
-}
-
 // skip compiles {path: [values]} and [{when: expr, reason: code}].
-func (l *loader) skip(p *part, y *yaml, e env) {
+func (l *builder) skip(p *part, y *yaml, e env) {
 	switch {
 	case y == nil:
 	case y.kind == list:
@@ -457,12 +255,12 @@ func (l *loader) skip(p *part, y *yaml, e env) {
 }
 
 // holds tells whether a part is left out, and why.
-func (sk *skip) holds(s *scope) (string, *event.Error) {
+func (sk *skip) holds(s *frame) (string, *event.Error) {
 	if sk.on == nil {
-		is, err := sk.when(s)
+		is, err := sk.when(s.scope)
 		return map[bool]string{true: sk.reason}[is], err
 	}
-	text, there, err := sk.on.text(s)
+	text, there, err := sk.on.text(s.scope)
 	if err != nil || !there || !slices.Contains(sk.values, text) {
 		return "", err
 	}
@@ -470,7 +268,7 @@ func (sk *skip) holds(s *scope) (string, *event.Error) {
 }
 
 // version compiles {time: SOURCE, scope: name} and its kin.
-func (l *loader) version(p *part, y *yaml, e env) {
+func (l *builder) version(p *part, y *yaml, e env) {
 	if y == nil || !l.allow(y, "time", "sequence", "first_of", "scope") {
 		return
 	}
@@ -503,9 +301,9 @@ func (l *loader) version(p *part, y *yaml, e env) {
 }
 
 // read answers the version, and the instant if it is one.
-func (p *part) version(s *scope) (v customer.SourceVersion, at time.Time, err *event.Error) {
+func (p *part) version(s *frame) (v customer.SourceVersion, at time.Time, err *event.Error) {
 	for _, from := range p.versions {
-		text, there, err := from.src.text(s)
+		text, there, err := from.src.text(s.scope)
 		switch {
 		case err != nil:
 			return v, at, err
@@ -514,15 +312,15 @@ func (p *part) version(s *scope) (v customer.SourceVersion, at time.Time, err *e
 		case from.sequence:
 			v, fault := customer.SequenceVersion(text, p.scope)
 			if fault != nil {
-				return v, at, invalid(from.src.where(s), "%s", fault)
+				return v, at, invalid(from.src.where(s.scope), "%s", fault)
 			}
 			return v, at, nil
 		}
-		at, err = s.run.m.time(text, from.src, s)
+		at, err = s.run.m.dialect.time(text, from.src, s.scope)
 		return customer.TimeVersion(at, p.scope), at, err
 	}
 	if len(p.versions) > 0 {
-		err = invalid(p.versions[0].src.where(s), "the message says nothing of its version: without one it cannot be put in order")
+		err = invalid(p.versions[0].src.where(s.scope), "the message says nothing of its version: without one it cannot be put in order")
 	}
 	return v, at, err
 }

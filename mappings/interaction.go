@@ -67,7 +67,7 @@ func interactionKeys() []string {
 }
 
 // interactions compiles the section of that name.
-func (l *loader) interactions(y *yaml, e env) (out []*interaction) {
+func (l *builder) interactions(y *yaml, e env) (out []*interaction) {
 	for _, item := range l.entries(y, "interactions") {
 		if !l.allow(item, interactionKeys()...) {
 			continue
@@ -112,7 +112,7 @@ func (l *loader) interactions(y *yaml, e env) (out []*interaction) {
 	return out
 }
 
-func (l *loader) interactionTexts(in *interaction, y *yaml, e env) {
+func (l *builder) interactionTexts(in *interaction, y *yaml, e env) {
 	members := []textMember{
 		{name: "subtype", set: func(in *customer.Interaction, text string) { in.Subtype = text }},
 		{name: "status", set: func(in *customer.Interaction, text string) { in.Status = text }},
@@ -148,7 +148,7 @@ func cut(text string, most int) string {
 }
 
 // amount compiles {value: SOURCE, currency: SOURCE} or {minor: SOURCE, currency: SOURCE}.
-func (l *loader) amount(y *yaml, e env) *amount {
+func (l *builder) amount(y *yaml, e env) *amount {
 	if y == nil || !l.allow(y, "value", "minor", "currency") {
 		return nil
 	}
@@ -167,20 +167,20 @@ func (l *loader) amount(y *yaml, e env) *amount {
 	return a
 }
 
-func (a *amount) read(s *scope) (out customer.Amount, err *event.Error) {
+func (a *amount) read(s *frame) (out customer.Amount, err *event.Error) {
 	if a == nil {
 		return out, nil
 	}
-	number, there, err := a.number.text(s)
+	number, there, err := a.number.text(s.scope)
 	if err != nil || !there {
 		return out, err
 	}
-	currency, there, err := a.currency.text(s)
+	currency, there, err := a.currency.text(s.scope)
 	if err != nil {
 		return out, err
 	}
 	if !there {
-		return out, invalid(a.currency.where(s), "an amount stands without its currency: an ISO 4217 code such as EUR is expected")
+		return out, invalid(a.currency.where(s.scope), "an amount stands without its currency: an ISO 4217 code such as EUR is expected")
 	}
 	make, at := customer.NewAmount, a.number
 	if a.minor {
@@ -191,13 +191,13 @@ func (a *amount) read(s *scope) (out customer.Amount, err *event.Error) {
 		if _, known := customer.MinorUnits(strings.ToUpper(strings.TrimSpace(currency))); !known {
 			at = a.currency
 		}
-		return out, invalid(at.where(s), "%s", fault)
+		return out, invalid(at.where(s.scope), "%s", fault)
 	}
 	return out, nil
 }
 
 // items compiles {each: path, sku: SOURCE, name: SOURCE, quantity: SOURCE, amount: {...}}.
-func (l *loader) items(y *yaml, e env) *items {
+func (l *builder) items(y *yaml, e env) *items {
 	if y == nil || !l.allow(y, "each", "sku", "name", "quantity", "amount") {
 		return nil
 	}
@@ -215,18 +215,18 @@ func (l *loader) items(y *yaml, e env) *items {
 	}
 }
 
-func (it *items) read(s *scope, in *customer.Interaction) *event.Error {
+func (it *items) read(s *frame, in *customer.Interaction) *event.Error {
 	if it == nil {
 		return nil
 	}
-	return it.loop.run(s, func() *event.Error {
+	return it.loop.run(s.scope, func() *event.Error {
 		var item customer.Item
 		for _, m := range []struct {
 			src *source
 			to  *string
 		}{{it.sku, &item.SKU}, {it.name, &item.Name}, {it.quantity, &item.Quantity}} {
 			if m.src != nil {
-				text, _, err := m.src.text(s)
+				text, _, err := m.src.text(s.scope)
 				if err != nil {
 					return err
 				}
@@ -235,7 +235,7 @@ func (it *items) read(s *scope, in *customer.Interaction) *event.Error {
 		}
 		if item.Quantity != "" {
 			if _, ok := decimal(item.Quantity); !ok {
-				return invalid(it.quantity.where(s), notDecimal)
+				return invalid(it.quantity.where(s.scope), notDecimal)
 			}
 		}
 		var err *event.Error
@@ -246,7 +246,7 @@ func (it *items) read(s *scope, in *customer.Interaction) *event.Error {
 }
 
 // participants compiles the parties of an interaction.
-func (l *loader) participants(in *interaction, y *yaml, e env) {
+func (l *builder) participants(in *interaction, y *yaml, e env) {
 	for _, item := range l.entries(y, "parties") {
 		if !l.allow(item, "when", "role", "ref") {
 			continue
@@ -270,7 +270,7 @@ type keyed struct {
 }
 
 // key compiles a path or a list of paths; nil where y is nil or after a fault.
-func (l *loader) key(y *yaml, e env) *keyed {
+func (l *builder) key(y *yaml, e env) *keyed {
 	if y == nil {
 		return nil
 	}
@@ -291,14 +291,14 @@ func (l *loader) key(y *yaml, e env) *keyed {
 }
 
 // read answers the key; there is false where a part of it is missing.
-func (k *keyed) read(s *scope) (key string, there bool, err *event.Error) {
+func (k *keyed) read(s *frame) (key string, there bool, err *event.Error) {
 	if len(k.parts) == 1 {
-		text, there, err := k.parts[0].text(s)
+		text, there, err := k.parts[0].text(s.scope)
 		return k.prefix + text, there, err
 	}
 	escape := strings.NewReplacer("%", "%25", "/", "%2F")
 	for i, src := range k.parts {
-		text, there, err := src.text(s)
+		text, there, err := src.text(s.scope)
 		if err != nil || !there {
 			return "", false, err
 		}
@@ -311,10 +311,10 @@ func (k *keyed) read(s *scope) (key string, there bool, err *event.Error) {
 }
 
 // must is read for a key without which the part is nothing.
-func (k *keyed) must(s *scope, what string) (string, *event.Error) {
+func (k *keyed) must(s *frame, what string) (string, *event.Error) {
 	key, there, err := k.read(s)
 	if err == nil && !there {
-		err = invalid(k.parts[0].where(s), "%s is missing: the mapping takes it from %s", what, k.parts[0].y.String())
+		err = invalid(k.parts[0].where(s.scope), "%s is missing: the mapping takes it from %s", what, k.parts[0].y.String())
 	}
 	return key, err
 }
@@ -332,7 +332,7 @@ type reference struct {
 }
 
 // reference compiles {key: path}, {type: cardFingerprint, value: SOURCE} or {first_of: [...]}, with identifiers and party.
-func (l *loader) reference(y *yaml, e env) *reference {
+func (l *builder) reference(y *yaml, e env) *reference {
 	if y == nil {
 		return nil
 	}
@@ -396,7 +396,7 @@ func (k *keyed) when(holds func(s *scope) (bool, *event.Error)) *keyed {
 }
 
 // resolve answers whom the reference means and its key; nil where nobody is named.
-func (ref *reference) resolve(s *scope) (*reference, string, *event.Error) {
+func (ref *reference) resolve(s *frame) (*reference, string, *event.Error) {
 	for _, one := range ref.first {
 		if who, key, err := one.resolve(s); who != nil || err != nil {
 			return who, key, err

@@ -10,12 +10,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 	"time"
 
 	"github.com/onefold/onefold/adapters"
-	"github.com/onefold/onefold/adapters/codec"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
@@ -26,43 +24,34 @@ var shipped embed.FS
 // Shipped answers the folders of the systems that come with Onefold: "shopify", "square", "iso20022".
 func Shipped() fs.FS { return shipped }
 
-// Reason codes of errors.
-const (
-	reasonValidation = "validation" // the message has a value that it should not have, or lacks one that it must have
-	reasonMapping    = "mapping"    // the mapping says something that cannot be done
-	reasonTooLarge   = "too_large"
-)
-
 // fileName is the file that makes a folder a mapping.
 const fileName = "mapping.yaml"
 
-// dialect is the first line of every mapping.
-const dialect = "mapping/v1"
+// edition is the first line of every mapping.
+const edition = "mapping/v1"
 
 // Mapping is a compiled mapping file, an adapters.Source. It never changes, so it may be used by many at once.
 type Mapping struct {
 	about    adapters.Description
-	decode   string
+	dialect  dialect
 	instance *source
-	unknown  []string // placeholders
-	cleared  []string
-	redacted []string
-	region   string
-	zone     *time.Location
 	onNull   *keyed // nil: a Kafka null is ignored
 	rules    []*rule
 }
 
 var _ adapters.Described = (*Mapping)(nil)
 
+// builder compiles a mapping: the language's part of it is the loader's.
+type builder struct {
+	*loader
+	m *Mapping
+}
+
 // Load reads and compiles the mapping in a folder. The diagnostics are all that is wrong with it, with line and column;
 // where there are any, there is no mapping.
 func Load(fsys fs.FS, dir string) (*Mapping, event.Diagnostics) {
-	l := &loader{fsys: fsys, dir: dir, file: path.Join(dir, fileName), kit: map[string]*function{}, tables: map[string]map[string]string{}}
-	for _, f := range functions() {
-		l.kit[f.name] = &f
-	}
-	l.m = &Mapping{zone: time.UTC}
+	m := &Mapping{dialect: dialect{zone: time.UTC}}
+	l := &builder{loader: newLoader(fsys, dir, fileName, &m.dialect), m: m}
 	b := l.read(&yaml{}, fileName)
 	if b == nil {
 		return nil, l.diagnostics()
@@ -78,7 +67,7 @@ func Load(fsys fs.FS, dir string) (*Mapping, event.Diagnostics) {
 }
 
 // hash answers the version of the content: of all files but the cases, which change nothing.
-func (l *loader) hash() string {
+func (l *builder) hash() string {
 	h := sha256.New()
 	_ = fs.WalkDir(l.fsys, l.dir, func(name string, d fs.DirEntry, err error) error {
 		rest := strings.TrimPrefix(strings.TrimPrefix(name, l.dir), "/")
@@ -100,7 +89,7 @@ func (l *loader) hash() string {
 }
 
 // mapping compiles the top of the file.
-func (l *loader) mapping(y *yaml) {
+func (l *builder) mapping(y *yaml) {
 	if !l.allow(y, "onefold", "system", "domain", "description", "decode", "instance", "region", "zone", "unknown", "cleared", "redacted",
 		"on_null", "events") {
 		return
@@ -110,18 +99,17 @@ func (l *loader) mapping(y *yaml) {
 			l.say(y, "see docs/mapping-language.md", "%s is missing", key)
 		}
 	}
-	l.word(y.get("onefold"), "a language that this version reads", dialect)
+	l.word(y.get("onefold"), "a language that this version reads", edition)
 	m := l.m
 	m.about.Kind = "mapping"
 	m.about.Name = l.reason(orNothing(y.get("system"), y))
 	m.about.Domain = l.word(y.get("domain"), "a domain", "banking", "pos", "ecommerce", "crm", "service", "marketing")
 	l.decoding(y.get("decode"))
-	m.unknown = l.strings(y.get("unknown"), "a placeholder")
-	m.cleared = l.strings(y.get("cleared"), "a placeholder")
-	m.redacted = l.strings(y.get("redacted"), "a placeholder")
+	m.dialect.unknown = l.strings(y.get("unknown"), "a placeholder")
+	m.dialect.cleared = l.strings(y.get("cleared"), "a placeholder")
+	m.dialect.redacted = l.strings(y.get("redacted"), "a placeholder")
 	l.place(y)
-	top := env{base: slotTop, next: slotFree}
-	m.instance = l.source(y.get("instance"), top)
+	m.instance = l.source(y.get("instance"), l.top(nil))
 	l.onNull(y.get("on_null"))
 	names := map[string]int{}
 	for _, item := range l.entries(y.get("events"), "events") {
@@ -145,9 +133,9 @@ func orNothing(y, place *yaml) *yaml {
 }
 
 // place reads what texts of dates and telephone numbers are to be read with, if they do not say themselves.
-func (l *loader) place(y *yaml) {
+func (l *builder) place(y *yaml) {
 	if region := l.string(y.get("region"), "a country"); region != "" {
-		l.m.region = strings.ToUpper(region)
+		l.m.dialect.region = strings.ToUpper(region)
 		if len(region) != 2 {
 			l.say(y.get("region"), "region: CH", "%q is not an ISO 3166-1 code of two letters", region)
 		}
@@ -158,14 +146,14 @@ func (l *loader) place(y *yaml) {
 			l.say(y.get("zone"), "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", name)
 			return
 		}
-		l.m.zone = zone
+		l.m.dialect.zone = zone
 	}
 }
 
-func (l *loader) decoding(y *yaml) {
+func (l *builder) decoding(y *yaml) {
 	later := []string{"avro", "form", "csv", "debezium", "cloudevents"}
 	decode := l.word(y, "a format", append([]string{"json", "xml"}, later...)...)
-	l.m.decode = decode
+	l.m.dialect.decode = decode
 	for _, name := range later {
 		if decode == name {
 			l.say(y, "json and xml are read now", "%s is not yet read by this version", decode)
@@ -174,7 +162,7 @@ func (l *loader) decoding(y *yaml) {
 }
 
 // onNull compiles on_null: ignore, or {delete: SOURCE} with the party's key, which a null says by its own key only.
-func (l *loader) onNull(y *yaml) {
+func (l *builder) onNull(y *yaml) {
 	if y == nil || y.kind == scalar && y.text == "ignore" {
 		return
 	}
@@ -182,7 +170,7 @@ func (l *loader) onNull(y *yaml) {
 		l.say(y, `on_null: ignore, or on_null: {delete: key("id")}`, "what a null means is not said")
 		return
 	}
-	l.m.onNull = l.key(y.get("delete"), env{base: slotTop, next: slotFree})
+	l.m.onNull = l.key(y.get("delete"), l.top(nil))
 }
 
 // Describe says what the mapping is.
@@ -190,31 +178,6 @@ func (m *Mapping) Describe() adapters.Description { return m.about }
 
 // Map implements adapters.Source.
 func (m *Mapping) Map(_ context.Context, msg *event.Message) ([]customer.Change, error) {
-	r := run{m: m, msg: msg}
+	r := run{m: m, input: input{msg: msg}}
 	return r.message()
-}
-
-// time reads an instant: RFC 3339, or without a zone, or a date alone, which are in the mapping's zone.
-func (m *Mapping) time(text string, src *source, s *scope) (time.Time, *event.Error) {
-	text = strings.TrimSpace(text)
-	if len(text) > 10 && text[10] == ' ' {
-		text = text[:10] + "T" + text[11:]
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateOnly, "2006-01-02Z07:00", "2006-01-02T15:04"} {
-		if len(layout) <= 10 && len(text) > 16 {
-			continue
-		}
-		if t, err := time.ParseInLocation(layout, text, m.zone); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, invalid(src.where(s), "a time such as 2006-01-02T15:04:05Z is expected here: use date or epoch in the mapping for others")
-}
-
-// decodeValue reads the message's value.
-func (m *Mapping) decodeValue(b []byte) (*codec.Node, error) {
-	if m.decode == "xml" {
-		return codec.XML(b, codec.DefaultLimits)
-	}
-	return codec.JSON(b, codec.DefaultLimits)
 }

@@ -6,24 +6,21 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/onefold/onefold/adapters/codec"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
 
 // emitter makes statements of what a message says about a party.
-type emitter func(s *scope, out *statements) *event.Error
+type emitter func(s *frame, out *statements) *event.Error
 
 // statements gathers what one change states.
 type statements struct {
 	list []customer.Statement
 }
 
-const maxText = customer.MaxValue
-
 // add states a value. Absent states nothing: a patch does not touch the path, and the fold makes a snapshot's silence
 // absent (invariant 3). The empty text is cleared, as null is: the source says that there is nothing.
-func (out *statements) add(s *scope, src *source, path customer.Path, v value, whole customer.Value) *event.Error {
+func (out *statements) add(s *frame, src *source, path customer.Path, v value, whole customer.Value) *event.Error {
 	state := v.state
 	if state == customer.Set && whole.IsZero() {
 		state = customer.Cleared
@@ -45,10 +42,10 @@ func (out *statements) add(s *scope, src *source, path customer.Path, v value, w
 		if before := &out.list[i]; before.State == st.State && before.Value.Equal(st.Value) {
 			return nil
 		}
-		return invalid(src.where(s), "the message says two things about one %s: the mapping must give each element an id of its own", path.Name)
+		return invalid(src.where(s.scope), "the message says two things about one %s: the mapping must give each element an id of its own", path.Name)
 	}
 	if len(out.list) >= customer.MaxStatements { // invariant 10
-		return invalid(src.where(s), "more than %d statements about one party, which is the limit", customer.MaxStatements)
+		return invalid(src.where(s.scope), "more than %d statements about one party, which is the limit", customer.MaxStatements)
 	}
 	out.list = append(out.list, st)
 	s.run.note(src, s, "party."+path.String(), st.State)
@@ -56,13 +53,13 @@ func (out *statements) add(s *scope, src *source, path customer.Path, v value, w
 }
 
 // fitting refuses texts that no store and no target can keep.
-func fitting(s *scope, src *source, v customer.Value) *event.Error {
+func fitting(s *frame, src *source, v customer.Value) *event.Error {
 	bad := len(v.Text) > maxText || strings.IndexByte(v.Text, 0) >= 0
 	for _, text := range v.Parts {
 		bad = bad || len(text) > maxText || strings.IndexByte(text, 0) >= 0
 	}
 	if bad {
-		return invalid(src.where(s), "a text is at most %d bytes and has no NUL: the source must send it otherwise", maxText)
+		return invalid(src.where(s.scope), "a text is at most %d bytes and has no NUL: the source must send it otherwise", maxText)
 	}
 	return nil
 }
@@ -86,7 +83,7 @@ func partyFields() map[string]customer.Field {
 }
 
 // party compiles the fields of a party, or {switch: SOURCE, CASE: {fields}, else: {fields}}.
-func (l *loader) party(y *yaml, e env) (out []emitter) {
+func (l *builder) party(y *yaml, e env) (out []emitter) {
 	if y == nil {
 		return nil
 	}
@@ -115,7 +112,7 @@ func (l *loader) party(y *yaml, e env) (out []emitter) {
 	return out
 }
 
-func (l *loader) partyCase(y *yaml, e env) []emitter {
+func (l *builder) partyCase(y *yaml, e env) []emitter {
 	on := l.source(y.get("switch"), e)
 	cases := map[string][]emitter{}
 	for i := range y.keys {
@@ -126,8 +123,8 @@ func (l *loader) partyCase(y *yaml, e env) []emitter {
 	if on == nil {
 		return nil
 	}
-	return []emitter{func(s *scope, out *statements) *event.Error {
-		text, _, err := on.text(s)
+	return []emitter{func(s *frame, out *statements) *event.Error {
+		text, _, err := on.text(s.scope)
 		if err != nil {
 			return err
 		}
@@ -139,7 +136,7 @@ func (l *loader) partyCase(y *yaml, e env) []emitter {
 	}}
 }
 
-func emit(s *scope, emitters []emitter, out *statements) *event.Error {
+func emit(s *frame, emitters []emitter, out *statements) *event.Error {
 	for _, f := range emitters {
 		if err := f(s, out); err != nil {
 			return err
@@ -149,7 +146,7 @@ func emit(s *scope, emitters []emitter, out *statements) *event.Error {
 }
 
 // field compiles one field: a form, or for a list several of them, each with an id.
-func (l *loader) field(f customer.Field, y *yaml, e env) []emitter {
+func (l *builder) field(f customer.Field, y *yaml, e env) []emitter {
 	if y.kind == list {
 		if !f.List {
 			l.say(y, "write one source; first_of takes the first of several", "%s has one value, a list stands here", f.Name)
@@ -169,7 +166,7 @@ func (l *loader) field(f customer.Field, y *yaml, e env) []emitter {
 }
 
 // form compiles one element, or with each one for every item.
-func (l *loader) form(f customer.Field, y *yaml, e env) []emitter {
+func (l *builder) form(f customer.Field, y *yaml, e env) []emitter {
 	if !f.List {
 		return l.text(nil, l.source(y, e), customer.Path{Name: f.Name}, nil)
 	}
@@ -200,7 +197,7 @@ func (l *loader) form(f customer.Field, y *yaml, e env) []emitter {
 	return guard(when, lp, one)
 }
 
-func (l *loader) clear(y *yaml, others ...string) {
+func (l *builder) clear(y *yaml, others ...string) {
 	if l.allow(y, append(others, "clear")...) && y.get("clear").text != "true" {
 		l.say(y.get("clear"), "leave it out otherwise", "clear: true is all that clear says")
 	}
@@ -212,16 +209,16 @@ func cleared(*scope) (value, *event.Error) { return value{state: customer.Cleare
 func guard(when func(s *scope) (bool, *event.Error), lp *loop, one []emitter) []emitter {
 	if lp != nil {
 		inner := one
-		one = []emitter{func(s *scope, out *statements) *event.Error {
-			return lp.run(s, func() *event.Error { return emit(s, inner, out) })
+		one = []emitter{func(s *frame, out *statements) *event.Error {
+			return lp.run(s.scope, func() *event.Error { return emit(s, inner, out) })
 		}}
 	}
 	if when == nil {
 		return one
 	}
 	inner := one
-	return []emitter{func(s *scope, out *statements) *event.Error {
-		if is, err := when(s); err != nil || !is {
+	return []emitter{func(s *frame, out *statements) *event.Error {
+		if is, err := when(s.scope); err != nil || !is {
 			return err
 		}
 		return emit(s, inner, out)
@@ -229,24 +226,24 @@ func guard(when func(s *scope) (bool, *event.Error), lp *loop, one []emitter) []
 }
 
 // idOf answers the element id that a source gives; "" where there is no source.
-func idOf(s *scope, id *source) (string, *event.Error) {
+func idOf(s *frame, id *source) (string, *event.Error) {
 	if id == nil {
 		return "", nil
 	}
-	text, there, err := id.text(s)
+	text, there, err := id.text(s.scope)
 	if err == nil && !there {
-		err = invalid(id.where(s), "an element has no id: the mapping must name a member that is always there")
+		err = invalid(id.where(s.scope), "an element has no id: the mapping must name a member that is always there")
 	}
 	return elementID(text), err
 }
 
 // text appends the emitter of a text field.
-func (l *loader) text(out []emitter, src *source, path customer.Path, id *source) []emitter {
+func (l *builder) text(out []emitter, src *source, path customer.Path, id *source) []emitter {
 	if src == nil {
 		return out
 	}
-	return append(out, func(s *scope, out *statements) *event.Error {
-		v, err := src.read(s)
+	return append(out, func(s *frame, out *statements) *event.Error {
+		v, err := src.read(s.scope)
 		if err != nil || v.state == customer.Absent {
 			return err
 		}
@@ -261,7 +258,7 @@ func (l *loader) text(out []emitter, src *source, path customer.Path, id *source
 }
 
 // texts is text for the field of a list: a source that gives several texts states each under itself.
-func (l *loader) texts(f customer.Field, y *yaml, src *source, id *source) []emitter {
+func (l *builder) texts(f customer.Field, y *yaml, src *source, id *source) []emitter {
 	if src == nil || src.gives == aText {
 		return l.text(nil, src, customer.Path{Name: f.Name}, id)
 	}
@@ -269,8 +266,8 @@ func (l *loader) texts(f customer.Field, y *yaml, src *source, id *source) []emi
 		l.say(y, "leave out the id, or pick one", "several values are given, and each is its own id")
 		return nil
 	}
-	return []emitter{func(s *scope, out *statements) *event.Error {
-		v, err := src.read(s)
+	return []emitter{func(s *frame, out *statements) *event.Error {
+		v, err := src.read(s.scope)
 		for _, text := range v.list {
 			if err == nil {
 				path := customer.Path{Name: f.Name, ID: elementID(text)}
@@ -282,7 +279,7 @@ func (l *loader) texts(f customer.Field, y *yaml, src *source, id *source) []emi
 }
 
 // composite compiles a field of named parts: {map: {part: SOURCE}}.
-func (l *loader) composite(f customer.Field, y *yaml, e env, id *source) []emitter {
+func (l *builder) composite(f customer.Field, y *yaml, e env, id *source) []emitter {
 	if !l.allow(y, "id", "each", "when", "map", "verified") || y.get("map") == nil || !l.allow(y.get("map"), f.Parts...) {
 		if y.kind == object && y.get("map") == nil {
 			l.say(y, f.Name+": {map: {"+f.Parts[0]+": path}}", "%s has parts", f.Name)
@@ -300,7 +297,7 @@ func (l *loader) composite(f customer.Field, y *yaml, e env, id *source) []emitt
 	if verified != nil {
 		c.verified = l.truth(verified, e)
 	}
-	return []emitter{func(s *scope, out *statements) *event.Error {
+	return []emitter{func(s *frame, out *statements) *event.Error {
 		v, whole, err := c.read(s)
 		if err != nil || v.state == customer.Absent {
 			return err
@@ -323,9 +320,9 @@ type composite struct {
 	verified func(s *scope) (bool, *event.Error)
 }
 
-func (c *composite) read(s *scope) (v value, whole customer.Value, err *event.Error) {
+func (c *composite) read(s *frame) (v value, whole customer.Value, err *event.Error) {
 	for i, src := range c.sources {
-		part, err := src.read(s)
+		part, err := src.read(s.scope)
 		if err != nil {
 			return v, whole, err
 		}
@@ -343,13 +340,13 @@ func (c *composite) read(s *scope) (v value, whole customer.Value, err *event.Er
 		}
 	}
 	if v.state == customer.Set && c.verified != nil {
-		v.verified, err = c.verified(s)
+		v.verified, err = c.verified(s.scope)
 	}
 	return v, whole, err
 }
 
 // nameValues compiles {each: path, name: SOURCE, value: SOURCE, map: {their name: our field}}.
-func (l *loader) nameValues(y *yaml, e env) []emitter {
+func (l *builder) nameValues(y *yaml, e env) []emitter {
 	if y == nil || !l.allow(y, "each", "name", "value", "map") {
 		return nil
 	}
@@ -381,8 +378,8 @@ func (l *loader) nameValues(y *yaml, e env) []emitter {
 		}
 		cases[k.name] = l.form(f, form, e)
 	}
-	return guard(nil, lp, []emitter{func(s *scope, out *statements) *event.Error {
-		text, _, err := name.text(s)
+	return guard(nil, lp, []emitter{func(s *frame, out *statements) *event.Error {
+		text, _, err := name.text(s.scope)
 		if err != nil {
 			return err
 		}
@@ -390,60 +387,8 @@ func (l *loader) nameValues(y *yaml, e env) []emitter {
 	}})
 }
 
-// loop goes through the items of a list within a part of a message.
-type loop struct {
-	route *route
-	slot  int
-}
-
-// loop compiles a path, relative to whose items all other paths are, or {name: path}, by whose name they are reached.
-func (l *loader) loop(y *yaml, e env) (*loop, env) {
-	name, at := "", y
-	if y.kind == object {
-		if len(y.keys) != 1 {
-			l.say(y, "each: {line: lines}", "one name and one path are expected here")
-			return nil, e
-		}
-		name, at = y.keys[0].name, y.keys[0].value
-	}
-	text := l.string(at, "a path")
-	if text == "" || e.full() {
-		return nil, e
-	}
-	r := l.path(at, text, 0, e)
-	if r == nil {
-		return nil, e
-	}
-	s := e.shapeOf(r)
-	if n := len(r.steps); n > 0 {
-		last := &r.steps[n-1]
-		if last.pick == only || last.pick == first {
-			last.pick = every
-			s = s.element()
-		}
-	}
-	base := e.base
-	e, slot := e.bind(name, s)
-	e.base = base
-	if name == "" {
-		e.base = slot
-	}
-	return &loop{route: r, slot: slot}, e
-}
-
-// run visits each item.
-func (lp *loop) run(s *scope, visit func() *event.Error) *event.Error {
-	s.from[lp.slot] = lp.route
-	err := lp.route.all(s, func(n *codec.Node, at int) *event.Error {
-		s.slots[lp.slot], s.index[lp.slot] = n, at
-		return visit()
-	})
-	s.slots[lp.slot] = nil
-	return err
-}
-
 // consents compiles the section of that name.
-func (l *loader) consents(y *yaml, e env) (out []emitter) {
+func (l *builder) consents(y *yaml, e env) (out []emitter) {
 	for _, item := range l.entries(y, "consents") {
 		if !l.allow(item, "when", "channel", "purpose", "state", "optInLevel", "collectedAt", "evidence") {
 			continue
@@ -467,8 +412,8 @@ func (l *loader) consents(y *yaml, e env) (out []emitter) {
 		}
 		c.src.paths = state.paths
 		path := customer.Path{Name: customer.FieldConsent, ID: elementID(channel + "/" + purpose)}
-		out = append(out, guard(l.condition(item.get("when"), e), nil, []emitter{func(s *scope, out *statements) *event.Error {
-			first, err := state.read(s)
+		out = append(out, guard(l.condition(item.get("when"), e), nil, []emitter{func(s *frame, out *statements) *event.Error {
+			first, err := state.read(s.scope)
 			if err != nil || first.state == customer.Absent {
 				return err
 			}
@@ -476,7 +421,7 @@ func (l *loader) consents(y *yaml, e env) (out []emitter) {
 				return out.add(s, c.src, path, first, customer.Value{})
 			}
 			if !slices.Contains(consentStates(), first.text) {
-				return invalid(state.where(s), "not a state of consent: the mapping's enum must lead to %s", strings.Join(consentStates(), ", "))
+				return invalid(state.where(s.scope), "not a state of consent: the mapping's enum must lead to %s", strings.Join(consentStates(), ", "))
 			}
 			v, whole, err := c.read(s)
 			if err != nil {
@@ -496,7 +441,7 @@ func consentStates() []string {
 }
 
 // entries answers the items of a section that is a list.
-func (l *loader) entries(y *yaml, section string) []*yaml {
+func (l *builder) entries(y *yaml, section string) []*yaml {
 	switch {
 	case y == nil:
 		return nil
@@ -508,7 +453,7 @@ func (l *loader) entries(y *yaml, section string) []*yaml {
 }
 
 // known checks the texts that a source can give, if they are known, against a closed list.
-func (l *loader) known(y *yaml, src *source, what string, names []string) {
+func (l *builder) known(y *yaml, src *source, what string, names []string) {
 	if src == nil {
 		return
 	}
@@ -521,7 +466,7 @@ func (l *loader) known(y *yaml, src *source, what string, names []string) {
 
 // identifiers compiles the section of that name. The element's id is the type; with a number where a type stands twice,
 // with the value of id where that is given.
-func (l *loader) identifiers(y *yaml, e env) (out []emitter) {
+func (l *builder) identifiers(y *yaml, e env) (out []emitter) {
 	seen := map[string]int{}
 	for _, item := range l.entries(y, "identifiers") {
 		if !l.allow(item, "when", "each", "id", "type", "value", "issuer", "strength", "verified", "clear") {
@@ -561,7 +506,7 @@ type identifier struct {
 	clear    bool
 }
 
-func (l *loader) identifier(y *yaml, e env) *identifier {
+func (l *builder) identifier(y *yaml, e env) *identifier {
 	id := &identifier{
 		kind:     l.word(y.get("type"), "a type of identifier", customer.IdentifierTypes()...),
 		src:      l.source(y.get("value"), e),
@@ -600,8 +545,8 @@ func usualStrength(kind string) string {
 }
 
 // state states the identifier.
-func (id *identifier) state(s *scope, out *statements) *event.Error {
-	v, err := id.src.read(s)
+func (id *identifier) state(s *frame, out *statements) *event.Error {
+	v, err := id.src.read(s.scope)
 	if err != nil || v.state == customer.Absent {
 		return err
 	}
@@ -621,7 +566,7 @@ func (id *identifier) state(s *scope, out *statements) *event.Error {
 		return err
 	}
 	if id.verified != nil {
-		if v.verified, err = id.verified(s); err != nil {
+		if v.verified, err = id.verified(s.scope); err != nil {
 			return err
 		}
 	}
@@ -631,10 +576,10 @@ func (id *identifier) state(s *scope, out *statements) *event.Error {
 }
 
 // issuedBy answers who gave the identifier: what the mapping says, else the instance that the message came from.
-func (id *identifier) issuedBy(s *scope) (string, *event.Error) {
+func (id *identifier) issuedBy(s *frame) (string, *event.Error) {
 	if id.issuer == nil {
 		return s.run.issuer()
 	}
-	text, _, err := id.issuer.text(s)
+	text, _, err := id.issuer.text(s.scope)
 	return text, err
 }

@@ -83,7 +83,7 @@ func (e env) full() bool { return e.next >= maxSlots }
 
 // scope is the state of one evaluation: the message and what the slots hold now.
 type scope struct {
-	run   *run
+	in    *input
 	slots [maxSlots]*codec.Node
 	index [maxSlots]int    // position of the slot's node in its list, -1 where it is in none
 	from  [maxSlots]*route // how the slot's node was reached
@@ -183,7 +183,7 @@ func (r *route) walk(s *scope, n *codec.Node, i, at int, visit func(*codec.Node,
 		if !st.takes(s, item, at) {
 			continue
 		}
-		if err := s.run.spend(); err != nil {
+		if err := s.in.spend(); err != nil {
 			return err
 		}
 		if err := r.walk(s, item, i+1, at, visit); err != nil || st.pick != every {

@@ -81,7 +81,7 @@ type loader struct {
 	nodes   int
 	found   event.Diagnostics
 	kit     map[string]*function
-	m       *Mapping
+	d       *dialect
 	tables  map[string]map[string]string
 }
 

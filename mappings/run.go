@@ -1,7 +1,6 @@
 package mappings
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,43 +10,35 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// maxSteps bounds the list items that one message may be walked through (invariant 10): lists within lists of a message
-// that is within the codec's limits could still ask for their product.
-const maxSteps = 4_000_000
-
 // run is the mapping of one message.
 type run struct {
+	input
 	m        *Mapping
-	msg      *event.Message
 	doc      *codec.Node
-	key      *codec.Node // the message's key as a document
-	current  int         // index of the change that is being made
+	current  int // index of the change that is being made
 	instance *string
 	changes  []customer.Change
 	refusals event.Refusals
 	leaves   int
-	steps    int
-	fatal    *event.Error
 	rule     *rule
 	trace    func(Trace)
 }
 
-// spend counts a step.
-func (r *run) spend() *event.Error {
-	if r.steps++; r.steps > maxSteps {
-		r.fatal = event.Errorf(event.Poison, reasonTooLarge, "", "the message's lists have more than %d items together, which is the limit", maxSteps)
-		return r.fatal
-	}
-	return nil
+// frame is the state of one evaluation, and the run it belongs to.
+type frame struct {
+	*scope
+	run *run
 }
 
+func (r *run) frame(doc *codec.Node) *frame { return &frame{scope: newScope(&r.input, doc), run: r} }
+
 // note tells a trial which expression gave a statement.
-func (r *run) note(src *source, s *scope, path string, state customer.State) {
+func (r *run) note(src *source, s *frame, path string, state customer.State) {
 	if r.trace == nil {
 		return
 	}
 	r.trace(Trace{
-		Change: r.current, Path: path, State: state.String(), Expression: src.y.String(), Line: src.y.line, Input: src.where(s),
+		Change: r.current, Path: path, State: state.String(), Expression: src.y.String(), Line: src.y.line, Input: src.where(s.scope),
 	})
 }
 
@@ -56,16 +47,12 @@ func (r *run) message() ([]customer.Change, error) {
 	if r.msg.Value == nil {
 		return r.null()
 	}
-	doc, err := r.m.decodeValue(r.msg.Value)
+	doc, err := r.m.dialect.decodeValue(r.msg.Value)
 	if err != nil {
 		return nil, err
 	}
 	r.doc = doc
-	s := &scope{run: r}
-	for i := range s.index {
-		s.index[i] = -1
-	}
-	s.slots[slotTop], s.slots[slotRoot] = doc, doc
+	s := r.frame(doc)
 	rule, fault := r.choose(s)
 	switch {
 	case fault != nil:
@@ -101,13 +88,13 @@ func (r *run) answer() ([]customer.Change, error) {
 }
 
 // choose answers the first event whose condition holds.
-func (r *run) choose(s *scope) (*rule, *event.Error) {
+func (r *run) choose(s *frame) (*rule, *event.Error) {
 	for _, rule := range r.m.rules {
 		if rule.when == nil {
 			r.rule = rule
 			return rule, nil
 		}
-		is, err := rule.when(s)
+		is, err := rule.when(s.scope)
 		if err != nil {
 			return nil, err
 		}
@@ -119,19 +106,9 @@ func (r *run) choose(s *scope) (*rule, *event.Error) {
 	return nil, nil
 }
 
-func (r *run) root(s *scope, rule *rule) *event.Error {
-	if len(rule.roots) == 0 {
-		return nil
-	}
-	for _, root := range rule.roots {
-		n, err := root.one(s)
-		if err != nil {
-			return err
-		}
-		if n.Kind() != codec.Absent && n.Kind() != codec.Null {
-			s.slots[slotRoot], s.from[slotRoot] = n, root
-			return nil
-		}
+func (r *run) root(s *frame, rule *rule) *event.Error {
+	if there, err := s.enter(rule.roots); err != nil || there {
+		return err
 	}
 	return invalid(rule.roots[0].text, "nothing stands here, and all that the event %s reads begins here", rule.name)
 }
@@ -141,29 +118,12 @@ func (r *run) null() ([]customer.Change, error) {
 	if r.m.onNull == nil {
 		return nil, event.Ignore("tombstone", "the value is null, which the mapping leaves out")
 	}
-	s := &scope{run: r}
+	s := r.frame(nil)
 	key, err := r.m.onNull.must(s, "the key of the party that is gone")
 	if err != nil {
 		return nil, err
 	}
 	return []customer.Change{{Key: key, Op: customer.Delete}}, nil
-}
-
-// openKey decodes the message's key, once.
-func (r *run) openKey(s *scope) *event.Error {
-	if r.key == nil && r.msg.Key != nil {
-		n, err := codec.JSON(r.msg.Key, codec.DefaultLimits)
-		if err != nil {
-			var e *event.Error
-			if errors.As(err, &e) {
-				return event.Errorf(e.Class, e.Reason, "key", "the message's key: %s", e.Text)
-			}
-			return invalid("key", "the message's key is not JSON")
-		}
-		r.key = n
-	}
-	s.slots[slotKey] = r.key
-	return nil
 }
 
 // issuer answers the instance that the message came from: identifiers are scoped to it.
@@ -173,14 +133,13 @@ func (r *run) issuer() (string, *event.Error) {
 	}
 	text := ""
 	if in := r.m.instance; in != nil {
-		s := scope{run: r}
-		s.slots[slotTop] = r.doc
-		got, there, err := in.text(&s)
+		s := r.frame(r.doc)
+		got, there, err := in.text(s.scope)
 		if err != nil {
 			return "", err
 		}
 		if !there {
-			return "", invalid(in.where(&s), "the message does not say which instance it comes from, and identifiers mean something within one only: "+
+			return "", invalid(in.where(s.scope), "the message does not say which instance it comes from, and identifiers mean something within one only: "+
 				"the mapping takes it from %s", in.y.String())
 		}
 		text = got
@@ -190,19 +149,16 @@ func (r *run) issuer() (string, *event.Error) {
 }
 
 // part makes the changes of one part of a rule, for each element that its each goes through.
-func (r *run) part(p *part, s *scope, depth int) {
+func (r *run) part(p *part, s *frame, depth int) {
 	if depth == len(p.levels) {
 		r.leaf(p, s)
 		return
 	}
-	lv, before := &p.levels[depth], r.leaves
-	s.from[lv.slot] = lv.route
-	err := lv.route.all(s, func(n *codec.Node, at int) *event.Error {
-		s.slots[lv.slot], s.index[lv.slot] = n, at
+	before := r.leaves
+	err := p.levels[depth].run(s.scope, func() *event.Error {
 		r.part(p, s, depth+1)
 		return r.fatal
 	})
-	s.slots[lv.slot], s.index[lv.slot] = nil, -1
 	switch {
 	case r.fatal != nil:
 	case err != nil:
@@ -213,7 +169,7 @@ func (r *run) part(p *part, s *scope, depth int) {
 }
 
 // leaf makes the changes of one element; when it fails, the others go on.
-func (r *run) leaf(p *part, s *scope) {
+func (r *run) leaf(p *part, s *frame) {
 	r.leaves++
 	made := len(r.changes)
 	if err := r.change(p, s); err != nil {
@@ -222,41 +178,34 @@ func (r *run) leaf(p *part, s *scope) {
 	}
 }
 
-func (r *run) refuse(p *part, s *scope, outcome event.Outcome, err *event.Error) {
+func (r *run) refuse(p *part, s *frame, outcome event.Outcome, err *event.Error) {
 	r.leaves++
 	r.refusals = append(r.refusals, event.Refusal{Part: r.place(p, s), Outcome: outcome, Err: err})
 }
 
 // place names a part of the message: where the element stands, else the name that the mapping gave.
-func (r *run) place(p *part, s *scope) string {
+func (r *run) place(p *part, s *frame) string {
 	where := ""
 	for _, lv := range p.levels {
-		if s.slots[lv.slot] != nil {
-			where = s.at(lv.slot)
+		if at, is := lv.at(s.scope); is {
+			where = at
 		}
 	}
-	if root := s.at(slotRoot); root != "" {
+	if root := s.root(); root != "" {
 		where = strings.TrimPrefix(strings.TrimPrefix(where, root), ".")
 	}
 	return join(where, p.label)
 }
 
 // change makes the changes of one element.
-func (r *run) change(p *part, s *scope) *event.Error {
+func (r *run) change(p *part, s *frame) *event.Error {
 	for _, let := range p.lets {
-		s.slots[let.slot], s.index[let.slot] = nil, -1
-		route, err := let.pick(s)
-		if err != nil {
+		if err := let.bind(s.scope); err != nil {
 			return err
-		}
-		if s.from[let.slot] = route; route != nil {
-			if s.slots[let.slot], err = route.one(s); err != nil {
-				return err
-			}
 		}
 	}
 	if p.when != nil {
-		if is, err := p.when(s); err != nil || !is {
+		if is, err := p.when(s.scope); err != nil || !is {
 			return err
 		}
 	}
@@ -282,19 +231,19 @@ type gathering struct {
 	blank customer.Change // what all of them have
 }
 
-func (g *gathering) make(s *scope) (err *event.Error) {
+func (g *gathering) make(s *frame) (err *event.Error) {
 	p := g.part
 	g.blank = customer.Change{Op: customer.Patch, Part: g.run.place(p, s)}
 	if g.blank.Version.Source, g.blank.At, err = p.version(s); err != nil {
 		return err
 	}
 	if p.at != nil {
-		text, there, err := p.at.text(s)
+		text, there, err := p.at.text(s.scope)
 		if err != nil {
 			return err
 		}
 		if there {
-			if g.blank.At, err = g.run.m.time(text, p.at, s); err != nil {
+			if g.blank.At, err = g.run.m.dialect.time(text, p.at, s.scope); err != nil {
 				return err
 			}
 		}
@@ -313,7 +262,7 @@ func (g *gathering) make(s *scope) (err *event.Error) {
 }
 
 // own makes the change about the event's own party; false where it names nobody.
-func (g *gathering) own(s *scope) (bool, *event.Error) {
+func (g *gathering) own(s *frame) (bool, *event.Error) {
 	p := g.part
 	who, key, err := p.who.resolve(s)
 	switch {
@@ -329,7 +278,7 @@ func (g *gathering) own(s *scope) (bool, *event.Error) {
 	c := g.blank
 	c.Key, c.Op = key, p.op
 	for _, other := range p.others {
-		v, err := other.read(s)
+		v, err := other.read(s.scope)
 		if err != nil {
 			return false, err
 		}
@@ -343,7 +292,7 @@ func (g *gathering) own(s *scope) (bool, *event.Error) {
 		}
 	}
 	if joins := p.op == customer.Merge || p.op == customer.Unmerge || p.op == customer.Rekey; joins && len(c.Others) == 0 {
-		return false, invalid(p.others[0].where(s), "%s names no other key than the one that stays", p.op)
+		return false, invalid(p.others[0].where(s.scope), "%s names no other key than the one that stays", p.op)
 	}
 	return true, g.state(s, g.add(c), who.statements, p.statements)
 }
@@ -358,7 +307,7 @@ func (g *gathering) add(c customer.Change) int {
 }
 
 // state adds to what a change says of its party.
-func (g *gathering) state(s *scope, i int, emitters ...[]emitter) *event.Error {
+func (g *gathering) state(s *frame, i int, emitters ...[]emitter) *event.Error {
 	c := &g.run.changes[i]
 	n := 0
 	for _, list := range emitters {
@@ -384,16 +333,16 @@ func (g *gathering) state(s *scope, i int, emitters ...[]emitter) *event.Error {
 }
 
 // interactions makes the interactions of one entry.
-func (g *gathering) interactions(s *scope, in *interaction) *event.Error {
+func (g *gathering) interactions(s *frame, in *interaction) *event.Error {
 	if in.loop == nil {
 		return g.interaction(s, in)
 	}
-	return in.loop.run(s, func() *event.Error { return g.interaction(s, in) })
+	return in.loop.run(s.scope, func() *event.Error { return g.interaction(s, in) })
 }
 
-func (g *gathering) interaction(s *scope, in *interaction) *event.Error {
+func (g *gathering) interaction(s *frame, in *interaction) *event.Error {
 	if in.when != nil {
-		if is, err := in.when(s); err != nil || !is {
+		if is, err := in.when(s.scope); err != nil || !is {
 			return err
 		}
 	}
@@ -428,9 +377,9 @@ func (g *gathering) interaction(s *scope, in *interaction) *event.Error {
 }
 
 // party finds or makes the change about a party of an interaction; -1 where nobody is named.
-func (g *gathering) party(s *scope, p *participant, made *customer.Interaction) (int, *event.Error) {
+func (g *gathering) party(s *frame, p *participant, made *customer.Interaction) (int, *event.Error) {
 	if p.when != nil {
-		if is, err := p.when(s); err != nil || !is {
+		if is, err := p.when(s.scope); err != nil || !is {
 			return -1, err
 		}
 	}
@@ -451,14 +400,14 @@ func (g *gathering) party(s *scope, p *participant, made *customer.Interaction) 
 }
 
 // read answers the interaction without its parties.
-func (in *interaction) read(s *scope) (*customer.Interaction, *event.Error) {
+func (in *interaction) read(s *frame) (*customer.Interaction, *event.Error) {
 	out := &customer.Interaction{Type: in.kind}
 	var err *event.Error
 	if out.Key, err = in.key.must(s, "the key of the interaction"); err != nil {
 		return nil, err
 	}
 	for _, m := range in.texts {
-		text, there, err := m.src.text(s)
+		text, there, err := m.src.text(s.scope)
 		if err != nil {
 			return nil, err
 		}
@@ -479,7 +428,7 @@ func (in *interaction) read(s *scope) (*customer.Interaction, *event.Error) {
 		return nil, err
 	}
 	for _, ref := range in.references {
-		text, there, err := ref.src.text(s)
+		text, there, err := ref.src.text(s.scope)
 		if err != nil {
 			return nil, err
 		}
@@ -495,33 +444,33 @@ func (in *interaction) read(s *scope) (*customer.Interaction, *event.Error) {
 		}
 	}
 	if in.test != nil {
-		out.Test, err = in.test(s)
+		out.Test, err = in.test(s.scope)
 	}
 	return out, err
 }
 
-func (in *interaction) moment(s *scope) (at time.Time, err *event.Error) {
+func (in *interaction) moment(s *frame) (at time.Time, err *event.Error) {
 	if in.occurredAt == nil {
 		return at, nil
 	}
-	text, there, err := in.occurredAt.text(s)
+	text, there, err := in.occurredAt.text(s.scope)
 	if err != nil || !there {
 		return at, err
 	}
-	return s.run.m.time(text, in.occurredAt, s)
+	return s.run.m.dialect.time(text, in.occurredAt, s.scope)
 }
 
 // allowed checks a text that must be one of a closed list, and all for what no store can keep.
-func (m *textMember) allowed(s *scope, text string) *event.Error {
+func (m *textMember) allowed(s *frame, text string) *event.Error {
 	names := map[string]func() []string{"channel": customer.Channels, "direction": directions}[m.name]
 	if names != nil && !slices.Contains(names(), text) {
-		return invalid(m.src.where(s), "not a %s: the mapping's enum must lead to one of %s", m.name, strings.Join(names(), ", "))
+		return invalid(m.src.where(s.scope), "not a %s: the mapping's enum must lead to one of %s", m.name, strings.Join(names(), ", "))
 	}
 	return fitting(s, m.src, customer.Text(text))
 }
 
 // note tells a trial which expressions gave an interaction.
-func (in *interaction) note(s *scope, change int, made *customer.Interaction) {
+func (in *interaction) note(s *frame, change int, made *customer.Interaction) {
 	r := s.run
 	r.current = change
 	at := "interactions." + made.Key + "."

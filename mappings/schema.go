@@ -52,6 +52,15 @@ func (l *loader) schema(y *yaml) *shape {
 	return s
 }
 
+// top answers the environment in which paths begin at the top of the message; y names its schema, or is nil.
+func (l *loader) top(y *yaml) env {
+	e := env{base: slotTop, next: slotFree}
+	if y != nil {
+		e.shapes[slotTop] = l.schema(y)
+	}
+	return e
+}
+
 type shapeReader struct {
 	doc   *codec.Node
 	seen  map[*codec.Node]*shape // a schema may refer to itself

@@ -123,7 +123,7 @@ func (l *loader) short(of, y *yaml, e env, want kind) *source {
 		r.widen()
 	}
 	if r.many() {
-		return &source{y: of, gives: aList, paths: []*route{r}, read: r.list(l.m)}
+		return &source{y: of, gives: aList, paths: []*route{r}, read: r.list(l.d)}
 	}
 	if want == aTree {
 		return &source{y: of, gives: aTree, paths: []*route{r}, read: r.tree}
@@ -132,7 +132,7 @@ func (l *loader) short(of, y *yaml, e env, want kind) *source {
 		l.say(y, "name one of its members, or pick one with []", "%q is an object or a list in the schema, a single value is expected", text)
 		return nil
 	}
-	return &source{y: of, paths: []*route{r}, read: r.scalar(l.m)}
+	return &source{y: of, paths: []*route{r}, read: r.scalar(l.d)}
 }
 
 // widen makes a path stand for all that it could mean, where a list is wanted: a condition picks all that fulfil it, and
@@ -150,14 +150,14 @@ func (r *route) widen() {
 
 // outside compiles what is read beside the message's value: a header, or its key as a JSON document.
 func (l *loader) outside(of, y *yaml, name, arg string) *source {
-	m := l.m
+	m := l.d
 	if name == "header" {
 		if arg == "" {
 			l.say(y, "", "the name of a header is expected")
 			return nil
 		}
 		return &source{y: of, read: func(s *scope) (value, *event.Error) {
-			text, there := s.run.msg.Header(arg)
+			text, there := s.in.msg.Header(arg)
 			if !there {
 				return value{}, nil
 			}
@@ -166,10 +166,10 @@ func (l *loader) outside(of, y *yaml, name, arg string) *source {
 	}
 	if arg == "" {
 		return &source{y: of, read: func(s *scope) (value, *event.Error) {
-			if s.run.msg.Key == nil {
+			if s.in.msg.Key == nil {
 				return value{}, nil
 			}
-			return m.judge(string(s.run.msg.Key)), nil
+			return m.judge(string(s.in.msg.Key)), nil
 		}}
 	}
 	e := env{base: slotKey, next: slotFree}
@@ -179,7 +179,7 @@ func (l *loader) outside(of, y *yaml, name, arg string) *source {
 	}
 	read := r.scalar(m)
 	return &source{y: of, paths: []*route{r}, read: func(s *scope) (value, *event.Error) {
-		if err := s.run.openKey(s); err != nil {
+		if err := s.in.openKey(s); err != nil {
 			return value{}, err
 		}
 		return read(s)
@@ -413,7 +413,7 @@ func (l *loader) truth(y *yaml, e env) func(s *scope) (bool, *event.Error) {
 }
 
 // judge tells a text from the placeholders that stand for none.
-func (m *Mapping) judge(text string) value {
+func (m *dialect) judge(text string) value {
 	switch {
 	case len(m.unknown) > 0 && slices.Contains(m.unknown, text):
 		return value{state: customer.Unknown}
@@ -426,7 +426,7 @@ func (m *Mapping) judge(text string) value {
 }
 
 // scalar reads one text. What is absent is absent, null is cleared, an object or a list is an error.
-func (r *route) scalar(m *Mapping) func(s *scope) (value, *event.Error) {
+func (r *route) scalar(m *dialect) func(s *scope) (value, *event.Error) {
 	if n := len(r.steps); n > 0 && r.steps[n-1].pick == position {
 		return func(s *scope) (value, *event.Error) {
 			return value{state: customer.Set, text: strconv.Itoa(s.index[r.slot])}, nil
@@ -454,7 +454,7 @@ func (r *route) scalar(m *Mapping) func(s *scope) (value, *event.Error) {
 }
 
 // leaf tells an XML element that has a text from one that has elements, and from every JSON object.
-func (m *Mapping) leaf(n *codec.Node) bool {
+func (m *dialect) leaf(n *codec.Node) bool {
 	if m.decode != "xml" {
 		return false
 	}
@@ -467,7 +467,7 @@ func (m *Mapping) leaf(n *codec.Node) bool {
 }
 
 // list reads all texts that a path with [] leads to.
-func (r *route) list(m *Mapping) func(s *scope) (value, *event.Error) {
+func (r *route) list(m *dialect) func(s *scope) (value, *event.Error) {
 	return func(s *scope) (value, *event.Error) {
 		var v value
 		err := r.all(s, func(n *codec.Node, at int) *event.Error {
