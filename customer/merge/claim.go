@@ -43,13 +43,13 @@ func falseFirst(a, b bool) int {
 }
 
 // compareClaims puts the claim that survives first.
-func compareClaims(a, b claim) int {
+func compareClaims(a, b *claim) int {
 	for _, c := range chain() {
-		if d := c.compare(&a, &b); d != 0 {
+		if d := c.compare(a, b); d != 0 {
 			return d
 		}
 	}
-	return fixed(&a, &b)
+	return fixed(a, b)
 }
 
 // fixed orders claims that nothing else tells apart.
@@ -61,14 +61,14 @@ func fixed(a, b *claim) int {
 }
 
 // decided names the criterion by which the first of ordered claims won against the best that states another value.
-func decided(ordered []claim) string {
+func decided(ordered []*claim) string {
 	for i := range ordered[1:] {
-		other := &ordered[i+1]
+		other := ordered[i+1]
 		if other.Value.Equal(ordered[0].Value) {
 			continue
 		}
 		for _, c := range chain() {
-			if c.compare(&ordered[0], other) != 0 {
+			if c.compare(ordered[0], other) != 0 {
 				return c.rule
 			}
 		}
@@ -78,11 +78,14 @@ func decided(ordered []claim) string {
 }
 
 // attribute lets the first of the claims in the given order survive, and remembers the others.
-func attribute(path customer.Path, claims []claim, order func(a, b claim) int, rule func([]claim) string) customer.Attribute {
+func attribute(path customer.Path, claims []*claim, order func(a, b *claim) int, rule func([]*claim) string) customer.Attribute {
 	slices.SortFunc(claims, order)
 	out := customer.Attribute{Path: path, Claim: claims[0].Claim, Rule: rule(claims)}
-	for _, c := range claims[1:min(len(claims), MaxLosers+1)] {
-		out.Losers = append(out.Losers, c.Claim)
+	if losers := claims[1:min(len(claims), MaxLosers+1)]; len(losers) > 0 { // invariant 10
+		out.Losers = make([]customer.Claim, len(losers))
+		for i, c := range losers {
+			out.Losers[i] = c.Claim
+		}
 	}
 	return out
 }

@@ -72,8 +72,8 @@ func parts(v customer.Value, names ...string) string {
 
 // union lets every distinct value of a list survive, the best first. Identifiers keep the order of type, issuer and value
 // instead, so that a new e-mail of trust does not renumber them.
-func union(name string, claims []claim, form func(customer.Value) string) []customer.Attribute {
-	byForm := map[string][]claim{}
+func union(name string, claims []*claim, form func(customer.Value) string) []customer.Attribute {
+	byForm := map[string][]*claim{}
 	for _, c := range claims {
 		f := form(c.Value)
 		byForm[f] = append(byForm[f], c)
@@ -92,15 +92,15 @@ func union(name string, claims []claim, form func(customer.Value) string) []cust
 	var out []customer.Attribute
 	for i, f := range forms[:min(len(forms), MaxElements)] { // invariant 10
 		path := customer.Path{Name: name, ID: strconv.Itoa(i + 1)}
-		out = append(out, attribute(path, byForm[f], compareClaims, func([]claim) string { return RuleUnion }))
+		out = append(out, attribute(path, byForm[f], compareClaims, func([]*claim) string { return RuleUnion }))
 	}
 	return out
 }
 
 // consents lets the latest word of the party survive for each channel and purpose, whoever reports it: trust has no say in
 // it. A refusal wins over what was said at the same instant.
-func consents(claims []claim) []customer.Attribute {
-	byID := map[string][]claim{}
+func consents(claims []*claim) []customer.Attribute {
+	byID := map[string][]*claim{}
 	for _, c := range claims {
 		id := strings.Trim(c.Value.Parts["channel"]+":"+c.Value.Parts["purpose"], ":")
 		byID[id] = append(byID[id], c)
@@ -118,7 +118,7 @@ func consents(claims []claim) []customer.Attribute {
 	return out
 }
 
-func compareConsents(a, b claim) int {
+func compareConsents(a, b *claim) int {
 	return cmp.Or(
 		falseFirst(silent(a), silent(b)),
 		collected(b).Compare(collected(a)),
@@ -127,7 +127,7 @@ func compareConsents(a, b claim) int {
 	)
 }
 
-func decidedConsent(ordered []claim) string {
+func decidedConsent(ordered []*claim) string {
 	for _, other := range ordered[1:] {
 		switch {
 		case other.Value.Parts["state"] == ordered[0].Value.Parts["state"]:
@@ -143,12 +143,12 @@ func decidedConsent(ordered []claim) string {
 }
 
 // silent tells a consent of which the source says that it does not know.
-func silent(c claim) bool {
+func silent(c *claim) bool {
 	state := c.Value.Parts["state"]
 	return state == "" || strings.EqualFold(state, "unknown")
 }
 
-func refused(c claim) bool {
+func refused(c *claim) bool {
 	switch strings.ToLower(c.Value.Parts["state"]) {
 	case "denied", "withdrawn":
 		return true
@@ -158,7 +158,7 @@ func refused(c claim) bool {
 
 // collected answers when the party said it; where the source does not tell, when the source did. A source that repeats an old
 // consent in a new statement does not make it a new one.
-func collected(c claim) time.Time {
+func collected(c *claim) time.Time {
 	if t, err := time.Parse(time.RFC3339, c.Value.Parts["collectedAt"]); err == nil {
 		return t
 	}

@@ -62,17 +62,17 @@ func New(p Policy) *Merger {
 // Survive answers the surviving values of live records, by path, each with what it won against, best first. An attribute of
 // a list has the element ids "1", "2" and so on, a consent its channel and purpose. Links between records do not survive.
 func (m *Merger) Survive(records []*customer.Record) []customer.Attribute {
-	byName := map[string][]claim{}
+	byName := map[string][]*claim{}
 	for _, r := range records {
-		superseded := r.Superseded()
-		trust := m.policy.trust(r.Source)
-		for _, c := range r.Cells() {
-			byName[c.Path.Name] = append(byName[c.Path.Name], claim{
-				Claim: customer.Claim{
-					Value: c.Value, Source: r.Source, Key: r.Key, Version: c.Version, At: c.At, Verified: c.Verified, Event: c.Event,
-				},
-				path: c.Path, superseded: superseded, trust: trust,
-			})
+		superseded, trust := r.Superseded(), m.policy.trust(r.Source)
+		cells := r.Cells()
+		claims := make([]claim, len(cells))
+		for i := range cells {
+			c := &cells[i]
+			claims[i] = claim{path: c.Path, superseded: superseded, trust: trust, Claim: customer.Claim{
+				Value: c.Value, Source: r.Source, Key: r.Key, Version: c.Version, At: c.At, Verified: c.Verified, Event: c.Event,
+			}}
+			byName[c.Path.Name] = append(byName[c.Path.Name], &claims[i])
 		}
 	}
 	var out []customer.Attribute
@@ -93,8 +93,8 @@ func (m *Merger) Survive(records []*customer.Record) []customer.Attribute {
 }
 
 // fields lets one value survive a path: claims of one name, which may have elements such as custom[shoeSize].
-func fields(claims []claim) []customer.Attribute {
-	byPath := map[customer.Path][]claim{}
+func fields(claims []*claim) []customer.Attribute {
+	byPath := map[customer.Path][]*claim{}
 	for _, c := range claims {
 		byPath[c.path] = append(byPath[c.path], c)
 	}

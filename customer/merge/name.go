@@ -26,13 +26,13 @@ func (c *claim) record() record { return record{c.Source, c.Key} }
 
 // person is the whole name that one record states. It is verified if both parts are, and as recent as the older of them.
 type person struct {
-	given, family claim
-	rank          claim
+	given, family *claim
+	rank          *claim
 }
 
 // names lets the parts of a name survive: from the best record that has both given and family name, or each for itself where
 // none has both.
-func names(byName map[string][]claim) []customer.Attribute {
+func names(byName map[string][]*claim) []customer.Attribute {
 	whole := persons(byName)
 	best, found := bestPerson(whole)
 	var out []customer.Attribute
@@ -51,17 +51,17 @@ func names(byName map[string][]claim) []customer.Attribute {
 				continue
 			}
 		}
-		first := func(a, b claim) int {
+		first := func(a, b *claim) int {
 			return cmp.Or(falseFirst(a.record() != best.rank.record(), b.record() != best.rank.record()), compareClaims(a, b))
 		}
-		out = append(out, attribute(path, claims, first, func(ordered []claim) string { return decidedName(ordered, whole) }))
+		out = append(out, attribute(path, claims, first, func(ordered []*claim) string { return decidedName(ordered, whole) }))
 	}
 	return out
 }
 
 // persons answers the whole names, by record.
-func persons(byName map[string][]claim) map[record]person {
-	given := map[record]claim{}
+func persons(byName map[string][]*claim) map[record]person {
+	given := map[record]*claim{}
 	for _, c := range byName[givenName] {
 		if g, twice := given[c.record()]; !twice || compareClaims(c, g) < 0 {
 			given[c.record()] = c
@@ -73,11 +73,12 @@ func persons(byName map[string][]claim) map[record]person {
 		if !ok {
 			continue
 		}
-		p := person{given: g, family: f, rank: f}
-		p.rank.Verified = g.Verified && f.Verified
+		rank := *f
+		rank.Verified = g.Verified && f.Verified
 		if g.At.Before(f.At) {
-			p.rank.At = g.At
+			rank.At = g.At
 		}
+		p := person{given: g, family: f, rank: &rank}
 		if q, twice := out[f.record()]; !twice || comparePersons(p, q) < 0 {
 			out[f.record()] = p
 		}
@@ -95,14 +96,14 @@ func bestPerson(whole map[record]person) (best person, found bool) {
 }
 
 func comparePersons(a, b person) int {
-	return cmp.Or(compareClaims(a.rank, b.rank), fixed(&a.given, &b.given))
+	return cmp.Or(compareClaims(a.rank, b.rank), fixed(a.given, b.given))
 }
 
 // decidedName names the criterion by which the record of the first claim won against the best that states another value.
-func decidedName(ordered []claim, whole map[record]person) string {
+func decidedName(ordered []*claim, whole map[record]person) string {
 	winner := whole[ordered[0].record()]
 	for i := range ordered[1:] {
-		other := &ordered[i+1]
+		other := ordered[i+1]
 		if other.Value.Equal(ordered[0].Value) {
 			continue
 		}
@@ -111,7 +112,7 @@ func decidedName(ordered []claim, whole map[record]person) string {
 			return RuleWhole
 		}
 		for _, c := range chain() {
-			if c.compare(&winner.rank, &p.rank) != 0 {
+			if c.compare(winner.rank, p.rank) != 0 {
 				return c.rule
 			}
 		}
@@ -121,8 +122,8 @@ func decidedName(ordered []claim, whole map[record]person) string {
 }
 
 // sameName keeps the middle names of records whose given and family name are the surviving ones.
-func sameName(claims []claim, whole map[record]person, best person) []claim {
-	var out []claim
+func sameName(claims []*claim, whole map[record]person, best person) []*claim {
+	var out []*claim
 	for _, c := range claims {
 		if p, ok := whole[c.record()]; ok && sameText(p.given, best.given) && sameText(p.family, best.family) {
 			out = append(out, c)
@@ -131,6 +132,6 @@ func sameName(claims []claim, whole map[record]person, best person) []claim {
 	return out
 }
 
-func sameText(a, b claim) bool {
+func sameText(a, b *claim) bool {
 	return strings.EqualFold(strings.TrimSpace(a.Value.Text), strings.TrimSpace(b.Value.Text))
 }
