@@ -10,6 +10,7 @@ import (
 	"github.com/onefold/onefold/adapters"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/mappings/language"
 )
 
 // Trial is what a mapping makes of one message, and why.
@@ -33,7 +34,7 @@ type Trace struct {
 // Try maps one message and tells which expression gave what. Refusals are part of the trial; the error is for what is none.
 func Try(_ context.Context, m *Mapping, msg *event.Message) (Trial, error) {
 	var t Trial
-	r := run{m: m, input: input{msg: msg}, trace: func(step Trace) { t.Trace = append(t.Trace, step) }}
+	r := run{m: m, Input: language.Input{Msg: msg}, trace: func(step Trace) { t.Trace = append(t.Trace, step) }}
 	changes, err := r.message()
 	if r.rule != nil {
 		t.Event = r.rule.name
@@ -99,7 +100,7 @@ func RunCases(ctx context.Context, m *Mapping, fsys fs.FS, dir string) []CaseRes
 // differences checks a case, and finds for each difference the expression that the value came from.
 func differences(_ context.Context, m *Mapping, c adapters.Case, file string) (out []Difference) {
 	var trace []Trace
-	r := run{m: m, input: input{msg: c.Message}, trace: func(step Trace) { trace = append(trace, step) }}
+	r := run{m: m, Input: language.Input{Msg: c.Message}, trace: func(step Trace) { trace = append(trace, step) }}
 	changes, err := r.message()
 	for _, text := range c.Check(changes, err) {
 		d := Difference{Text: text}

@@ -3,58 +3,53 @@ package mappings
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/mappings/language"
 )
 
 // interaction is a compiled entry of interactions. Its key in the source is its type and its key, "order:123": unique in
 // a source whose kinds of things number each from one.
 type interaction struct {
-	y          *yaml
-	when       func(s *scope) (bool, *event.Error)
-	loop       *loop
+	y          *language.YAML
+	when       func(s *language.Scope) (bool, *event.Error)
+	loop       *language.Loop
 	kind       string
 	key        *keyed
 	texts      []textMember
-	occurredAt *source
+	occurredAt *language.Source
 	amount     *amount
 	parties    []*participant
 	items      *items
 	references []refMember
 	reversal   *keyed
-	test       func(s *scope) (bool, *event.Error)
+	test       func(s *language.Scope) (bool, *event.Error)
 }
 
 type textMember struct {
 	name string
-	src  *source
+	src  *language.Source
 	set  func(in *customer.Interaction, text string)
 }
 
 type refMember struct {
 	kind string
-	src  *source
+	src  *language.Source
 }
 
 type amount struct {
-	src      *source // for traces
-	number   *source
-	currency *source
+	src      *language.Source // for traces
+	number   *language.Source
+	currency *language.Source
 	minor    bool
 }
 
 type items struct {
-	loop                *loop
-	sku, name, quantity *source
+	loop                *language.Loop
+	sku, name, quantity *language.Source
 	amount              *amount
-}
-
-// participant is a party of an interaction: its role, and who it is.
-type participant struct {
-	when func(s *scope) (bool, *event.Error)
-	role string
-	ref  *reference
 }
 
 const maxTitle = 200 // characters; a title is a line of a timeline
@@ -67,42 +62,42 @@ func interactionKeys() []string {
 }
 
 // interactions compiles the section of that name.
-func (l *builder) interactions(y *yaml, e env) (out []*interaction) {
+func (l *builder) interactions(y *language.YAML, e language.Env) (out []*interaction) {
 	for _, item := range l.entries(y, "interactions") {
-		if !l.allow(item, interactionKeys()...) {
+		if !l.Allow(item, interactionKeys()...) {
 			continue
 		}
-		in := &interaction{y: item, when: l.condition(item.get("when"), e)}
+		in := &interaction{y: item, when: l.Condition(item.Get("when"), e)}
 		inner := e
-		if each := item.get("each"); each != nil {
-			in.loop, inner = l.loop(each, e)
+		if each := item.Get("each"); each != nil {
+			in.loop, inner = l.Loop(each, e)
 		}
-		in.kind = l.word(item.get("type"), "a type of interaction", customer.InteractionTypes()...)
-		in.key = l.key(item.get("key"), inner)
-		if item.get("type") == nil || item.get("key") == nil {
-			l.say(item, "{type: order, key: id}", "an interaction needs type and key")
+		in.kind = l.Word(item.Get("type"), "a type of interaction", customer.InteractionTypes()...)
+		in.key = l.key(item.Get("key"), inner)
+		if item.Get("type") == nil || item.Get("key") == nil {
+			l.Say(item, "{type: order, key: id}", "an interaction needs type and key")
 			continue
 		}
-		in.occurredAt = l.source(item.get("occurredAt"), inner)
-		in.amount = l.amount(item.get("amount"), inner)
+		in.occurredAt = l.Source(item.Get("occurredAt"), inner)
+		in.amount = l.amount(item.Get("amount"), inner)
 		l.interactionTexts(in, item, inner)
-		l.participants(in, item.get("parties"), inner)
-		in.items = l.items(item.get("items"), inner)
-		for _, ref := range l.entries(item.get("references"), "references") {
-			if l.allow(ref, "type", "value") {
-				if src := l.source(ref.get("value"), inner); src != nil {
-					in.references = append(in.references, refMember{kind: l.string(ref.get("type"), "a type"), src: src})
+		l.participants(in, item.Get("parties"), inner)
+		in.items = l.items(item.Get("items"), inner)
+		for _, ref := range l.entries(item.Get("references"), "references") {
+			if l.Allow(ref, "type", "value") {
+				if src := l.Source(ref.Get("value"), inner); src != nil {
+					in.references = append(in.references, refMember{kind: l.String(ref.Get("type"), "a type"), src: src})
 				}
 			}
 		}
-		if r := item.get("reversalOf"); r != nil && l.allow(r, "type", "key") {
-			in.reversal = l.key(r.get("key"), inner)
-			if kind := l.word(r.get("type"), "a type of interaction", customer.InteractionTypes()...); in.reversal != nil {
+		if r := item.Get("reversalOf"); r != nil && l.Allow(r, "type", "key") {
+			in.reversal = l.key(r.Get("key"), inner)
+			if kind := l.Word(r.Get("type"), "a type of interaction", customer.InteractionTypes()...); in.reversal != nil {
 				in.reversal.prefix = kind + ":"
 			}
 		}
-		if t := item.get("test"); t != nil {
-			in.test = l.truth(t, inner)
+		if t := item.Get("test"); t != nil {
+			in.test = l.Truth(t, inner)
 		}
 		if in.key != nil {
 			in.key.prefix = in.kind + ":"
@@ -112,7 +107,7 @@ func (l *builder) interactions(y *yaml, e env) (out []*interaction) {
 	return out
 }
 
-func (l *builder) interactionTexts(in *interaction, y *yaml, e env) {
+func (l *builder) interactionTexts(in *interaction, y *language.YAML, e language.Env) {
 	members := []textMember{
 		{name: "subtype", set: func(in *customer.Interaction, text string) { in.Subtype = text }},
 		{name: "status", set: func(in *customer.Interaction, text string) { in.Status = text }},
@@ -122,14 +117,14 @@ func (l *builder) interactionTexts(in *interaction, y *yaml, e env) {
 		{name: "title", set: func(in *customer.Interaction, text string) { in.Title = cut(text, maxTitle) }},
 	}
 	for _, m := range members {
-		if m.src = l.source(y.get(m.name), e); m.src == nil {
+		if m.src = l.Source(y.Get(m.name), e); m.src == nil {
 			continue
 		}
 		switch m.name {
 		case "channel":
-			l.known(y.get(m.name), m.src, "a channel", customer.Channels())
+			l.known(y.Get(m.name), m.src, "a channel", customer.Channels())
 		case "direction":
-			l.known(y.get(m.name), m.src, "a direction", directions())
+			l.known(y.Get(m.name), m.src, "a direction", directions())
 		}
 		in.texts = append(in.texts, m)
 	}
@@ -148,22 +143,23 @@ func cut(text string, most int) string {
 }
 
 // amount compiles {value: SOURCE, currency: SOURCE} or {minor: SOURCE, currency: SOURCE}.
-func (l *builder) amount(y *yaml, e env) *amount {
-	if y == nil || !l.allow(y, "value", "minor", "currency") {
+func (l *builder) amount(y *language.YAML, e language.Env) *amount {
+	if y == nil || !l.Allow(y, "value", "minor", "currency") {
 		return nil
 	}
-	a := &amount{src: &source{y: y}, number: l.source(y.get("value"), e), currency: l.source(y.get("currency"), e)}
-	if y.has("minor") {
-		a.number, a.minor = l.source(y.get("minor"), e), true
+	a := &amount{src: &language.Source{Y: y}, number: l.Source(y.Get("value"), e), currency: l.Source(y.Get("currency"), e)}
+	if y.Has("minor") {
+		a.number, a.minor = l.Source(y.Get("minor"), e), true
 	}
-	if y.has("value") == y.has("minor") || !y.has("currency") {
-		l.say(y, "amount: {value: total, currency: currency}, or minor for a whole number of cents", "an amount needs value or minor, and currency")
+	if y.Has("value") == y.Has("minor") || !y.Has("currency") {
+		l.Say(y, "amount: {value: total, currency: currency}, or minor for a whole number of cents",
+			"an amount needs value or minor, and currency")
 		return nil
 	}
 	if a.number == nil || a.currency == nil {
 		return nil
 	}
-	a.src.paths = slices.Concat(a.number.paths, a.currency.paths)
+	a.src.Paths = slices.Concat(a.number.Paths, a.currency.Paths)
 	return a
 }
 
@@ -171,16 +167,16 @@ func (a *amount) read(s *frame) (out customer.Amount, err *event.Error) {
 	if a == nil {
 		return out, nil
 	}
-	number, there, err := a.number.text(s.scope)
+	number, there, err := a.number.Text(s.Scope)
 	if err != nil || !there {
 		return out, err
 	}
-	currency, there, err := a.currency.text(s.scope)
+	currency, there, err := a.currency.Text(s.Scope)
 	if err != nil {
 		return out, err
 	}
 	if !there {
-		return out, invalid(a.currency.where(s.scope), "an amount stands without its currency: an ISO 4217 code such as EUR is expected")
+		return out, language.Invalid(a.currency.Where(s.Scope), "an amount stands without its currency: an ISO 4217 code such as EUR is expected")
 	}
 	make, at := customer.NewAmount, a.number
 	if a.minor {
@@ -191,27 +187,27 @@ func (a *amount) read(s *frame) (out customer.Amount, err *event.Error) {
 		if _, known := customer.MinorUnits(strings.ToUpper(strings.TrimSpace(currency))); !known {
 			at = a.currency
 		}
-		return out, invalid(at.where(s.scope), "%s", fault)
+		return out, language.Invalid(at.Where(s.Scope), "%s", fault)
 	}
 	return out, nil
 }
 
 // items compiles {each: path, sku: SOURCE, name: SOURCE, quantity: SOURCE, amount: {...}}.
-func (l *builder) items(y *yaml, e env) *items {
-	if y == nil || !l.allow(y, "each", "sku", "name", "quantity", "amount") {
+func (l *builder) items(y *language.YAML, e language.Env) *items {
+	if y == nil || !l.Allow(y, "each", "sku", "name", "quantity", "amount") {
 		return nil
 	}
-	if y.get("each") == nil {
-		l.say(y, "items: {each: line_items, name: title}", "items go through a list")
+	if y.Get("each") == nil {
+		l.Say(y, "items: {each: line_items, name: title}", "items go through a list")
 		return nil
 	}
-	lp, e := l.loop(y.get("each"), e)
+	lp, e := l.Loop(y.Get("each"), e)
 	if lp == nil {
 		return nil
 	}
 	return &items{
-		loop: lp, sku: l.source(y.get("sku"), e), name: l.source(y.get("name"), e), quantity: l.source(y.get("quantity"), e),
-		amount: l.amount(y.get("amount"), e),
+		loop: lp, sku: l.Source(y.Get("sku"), e), name: l.Source(y.Get("name"), e), quantity: l.Source(y.Get("quantity"), e),
+		amount: l.amount(y.Get("amount"), e),
 	}
 }
 
@@ -219,14 +215,14 @@ func (it *items) read(s *frame, in *customer.Interaction) *event.Error {
 	if it == nil {
 		return nil
 	}
-	return it.loop.run(s.scope, func() *event.Error {
+	return it.loop.Run(s.Scope, func() *event.Error {
 		var item customer.Item
 		for _, m := range []struct {
-			src *source
+			src *language.Source
 			to  *string
 		}{{it.sku, &item.SKU}, {it.name, &item.Name}, {it.quantity, &item.Quantity}} {
 			if m.src != nil {
-				text, _, err := m.src.text(s.scope)
+				text, _, err := m.src.Text(s.Scope)
 				if err != nil {
 					return err
 				}
@@ -234,8 +230,8 @@ func (it *items) read(s *frame, in *customer.Interaction) *event.Error {
 			}
 		}
 		if item.Quantity != "" {
-			if _, ok := decimal(item.Quantity); !ok {
-				return invalid(it.quantity.where(s.scope), notDecimal)
+			if _, ok := language.Decimal(item.Quantity); !ok {
+				return language.Invalid(it.quantity.Where(s.Scope), language.NotDecimal)
 			}
 		}
 		var err *event.Error
@@ -245,169 +241,89 @@ func (it *items) read(s *frame, in *customer.Interaction) *event.Error {
 	})
 }
 
-// participants compiles the parties of an interaction.
-func (l *builder) participants(in *interaction, y *yaml, e env) {
-	for _, item := range l.entries(y, "parties") {
-		if !l.allow(item, "when", "role", "ref") {
-			continue
+// read answers the interaction without its parties.
+func (in *interaction) read(s *frame) (*customer.Interaction, *event.Error) {
+	out := &customer.Interaction{Type: in.kind}
+	var err *event.Error
+	if out.Key, err = in.key.must(s, "the key of the interaction"); err != nil {
+		return nil, err
+	}
+	for _, m := range in.texts {
+		text, there, err := m.src.Text(s.Scope)
+		if err != nil {
+			return nil, err
 		}
-		p := &participant{when: l.condition(item.get("when"), e)}
-		p.role = l.word(item.get("role"), "a role", "customer", "payer", "beneficiary", "recipient", "agent")
-		p.ref = l.reference(item.get("ref"), e)
-		if item.get("role") == nil || item.get("ref") == nil {
-			l.say(item, "{role: customer, ref: {key: customer.id}}", "a party needs role and ref")
-		}
-		if p.ref != nil {
-			in.parties = append(in.parties, p)
-		}
-	}
-}
-
-// keyed reads a key: one value, or several joined so that two different lists never give one key.
-type keyed struct {
-	prefix string
-	parts  []*source
-}
-
-// key compiles a path or a list of paths; nil where y is nil or after a fault.
-func (l *builder) key(y *yaml, e env) *keyed {
-	if y == nil {
-		return nil
-	}
-	items := []*yaml{y}
-	if y.kind == list {
-		items = y.items
-	}
-	k := &keyed{}
-	for _, item := range items {
-		if src := l.source(item, e); src != nil {
-			k.parts = append(k.parts, src)
-		}
-	}
-	if len(k.parts) < len(items) || len(items) == 0 {
-		return nil
-	}
-	return k
-}
-
-// read answers the key; there is false where a part of it is missing.
-func (k *keyed) read(s *frame) (key string, there bool, err *event.Error) {
-	if len(k.parts) == 1 {
-		text, there, err := k.parts[0].text(s.scope)
-		return k.prefix + text, there, err
-	}
-	escape := strings.NewReplacer("%", "%25", "/", "%2F")
-	for i, src := range k.parts {
-		text, there, err := src.text(s.scope)
-		if err != nil || !there {
-			return "", false, err
-		}
-		if i > 0 {
-			key += "/"
-		}
-		key += escape.Replace(text)
-	}
-	return k.prefix + key, true, nil
-}
-
-// must is read for a key without which the part is nothing.
-func (k *keyed) must(s *frame, what string) (string, *event.Error) {
-	key, there, err := k.read(s)
-	if err == nil && !there {
-		err = invalid(k.parts[0].where(s.scope), "%s is missing: the mapping takes it from %s", what, k.parts[0].y.String())
-	}
-	return key, err
-}
-
-// reference says who a party is: by its key in the source, by an identifier that stands for it, or by the first of
-// several such that is there. Statements go with it.
-type reference struct {
-	y          *yaml
-	key        *keyed
-	id         *identifier // or the identifier of a reference record
-	contact    *source     // or its e-mail address or telephone number
-	kind       string      // type of the identifier; email, phone
-	statements []emitter
-	first      []*reference
-}
-
-// reference compiles {key: path}, {type: cardFingerprint, value: SOURCE} or {first_of: [...]}, with identifiers and party.
-func (l *builder) reference(y *yaml, e env) *reference {
-	if y == nil {
-		return nil
-	}
-	if y.has("first_of") {
-		ref := &reference{y: y}
-		if l.allow(y, "first_of") {
-			for _, item := range l.entries(y.get("first_of"), "first_of") {
-				if one := l.reference(item, e); one != nil {
-					ref.first = append(ref.first, one)
-				}
+		if there {
+			if err := m.allowed(s, text); err != nil {
+				return nil, err
 			}
+			m.set(out, text)
 		}
-		return ref
 	}
-	if !l.allow(y, "when", "key", "id", "type", "value", "issuer", "strength", "verified", "identifiers", "party") {
-		return nil
+	if out.OccurredAt, err = in.moment(s); err != nil {
+		return nil, err
 	}
-	ref := &reference{y: y, kind: l.string(y.get("type"), "a type")}
-	switch {
-	case y.has("key") == y.has("type"):
-		l.say(y, "ref: {key: customer_id}, or ref: {type: cardFingerprint, value: path}", "a party is named by its key or by an identifier")
-		return nil
-	case y.has("key"):
-		if ref.key = l.key(y.get("key"), e); ref.key == nil {
-			return nil
+	if out.Amount, err = in.amount.read(s); err != nil {
+		return nil, err
+	}
+	if err := in.items.read(s, out); err != nil {
+		return nil, err
+	}
+	for _, ref := range in.references {
+		text, there, err := ref.src.Text(s.Scope)
+		if err != nil {
+			return nil, err
 		}
-	case ref.kind == customer.FieldEmail || ref.kind == customer.FieldPhone:
-		if ref.contact = l.source(y.get("value"), e); ref.contact == nil {
-			l.say(y, "value: path", "a reference needs its value")
-			return nil
+		if there {
+			out.References = append(out.References, customer.Reference{Type: ref.kind, Value: text})
 		}
-		ref.key = &keyed{prefix: customer.ReferenceKey(ref.kind, ""), parts: []*source{ref.contact}}
-		ref.statements = l.text(nil, ref.contact, customer.Path{Name: ref.kind}, nil)
-	default:
-		if ref.id = l.identifier(y, e); ref.id == nil {
-			return nil
+	}
+	if in.reversal != nil {
+		if key, there, err := in.reversal.read(s); err != nil {
+			return nil, err
+		} else if there {
+			out.ReversalOf = key
 		}
-		ref.key = &keyed{prefix: customer.ReferenceKey(ref.kind, ""), parts: []*source{ref.id.src}}
-		ref.statements = []emitter{ref.id.state}
 	}
-	ref.statements = append(ref.statements, l.party(y.get("party"), e)...)
-	ref.statements = append(ref.statements, l.identifiers(y.get("identifiers"), e)...)
-	if when := l.condition(y.get("when"), e); when != nil {
-		guarded := *ref
-		return &reference{y: y, first: []*reference{{y: y, key: guarded.key.when(when), statements: guarded.statements}}}
+	if in.test != nil {
+		out.Test, err = in.test(s.Scope)
 	}
-	return ref
+	return out, err
 }
 
-// when answers a key that is there only if a condition holds.
-func (k *keyed) when(holds func(s *scope) (bool, *event.Error)) *keyed {
-	first := *k.parts[0]
-	read := first.read
-	first.read = func(s *scope) (value, *event.Error) {
-		if is, err := holds(s); err != nil || !is {
-			return value{}, err
-		}
-		return read(s)
+func (in *interaction) moment(s *frame) (at time.Time, err *event.Error) {
+	if in.occurredAt == nil {
+		return at, nil
 	}
-	return &keyed{prefix: k.prefix, parts: append([]*source{&first}, k.parts[1:]...)}
-}
-
-// resolve answers whom the reference means and its key; nil where nobody is named.
-func (ref *reference) resolve(s *frame) (*reference, string, *event.Error) {
-	for _, one := range ref.first {
-		if who, key, err := one.resolve(s); who != nil || err != nil {
-			return who, key, err
-		}
-	}
-	if ref.key == nil {
-		return nil, "", nil
-	}
-	key, there, err := ref.key.read(s)
+	text, there, err := in.occurredAt.Text(s.Scope)
 	if err != nil || !there {
-		return nil, "", err
+		return at, err
 	}
-	return ref, key, nil
+	return s.run.m.dialect.Time(text, in.occurredAt, s.Scope)
+}
+
+// allowed checks a text that must be one of a closed list, and all for what no store can keep.
+func (m *textMember) allowed(s *frame, text string) *event.Error {
+	names := map[string]func() []string{"channel": customer.Channels, "direction": directions}[m.name]
+	if names != nil && !slices.Contains(names(), text) {
+		return language.Invalid(m.src.Where(s.Scope), "not a %s: the mapping's enum must lead to one of %s", m.name, strings.Join(names(), ", "))
+	}
+	return fitting(s, m.src, customer.Text(text))
+}
+
+// note tells a trial which expressions gave an interaction.
+func (in *interaction) note(s *frame, change int, made *customer.Interaction) {
+	r := s.run
+	r.current = change
+	at := "interactions." + made.Key + "."
+	r.note(in.key.parts[0], s, at+"key", customer.Set)
+	for _, m := range in.texts {
+		r.note(m.src, s, at+m.name, customer.Set)
+	}
+	if in.occurredAt != nil && !made.OccurredAt.IsZero() {
+		r.note(in.occurredAt, s, at+"occurredAt", customer.Set)
+	}
+	if in.amount != nil && !made.Amount.IsZero() {
+		r.note(in.amount.src, s, at+"amount", customer.Set)
+	}
 }

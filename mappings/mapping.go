@@ -16,6 +16,7 @@ import (
 	"github.com/onefold/onefold/adapters"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/mappings/language"
 )
 
 //go:embed iso20022 shopify square
@@ -33,8 +34,8 @@ const edition = "mapping/v1"
 // Mapping is a compiled mapping file, an adapters.Source. It never changes, so it may be used by many at once.
 type Mapping struct {
 	about    adapters.Description
-	dialect  dialect
-	instance *source
+	dialect  language.Dialect
+	instance *language.Source
 	onNull   *keyed // nil: a Kafka null is ignored
 	rules    []*rule
 }
@@ -43,25 +44,25 @@ var _ adapters.Described = (*Mapping)(nil)
 
 // builder compiles a mapping: the language's part of it is the loader's.
 type builder struct {
-	*loader
+	*language.Compiler
 	m *Mapping
 }
 
 // Load reads and compiles the mapping in a folder. The diagnostics are all that is wrong with it, with line and column;
 // where there are any, there is no mapping.
 func Load(fsys fs.FS, dir string) (*Mapping, event.Diagnostics) {
-	m := &Mapping{dialect: dialect{zone: time.UTC}}
-	l := &builder{loader: newLoader(fsys, dir, fileName, &m.dialect), m: m}
-	b := l.read(&yaml{}, fileName)
+	m := &Mapping{dialect: language.Dialect{Zone: time.UTC}}
+	l := &builder{Compiler: language.NewCompiler(fsys, dir, fileName, &m.dialect), m: m}
+	b := l.Read(&language.YAML{}, fileName)
 	if b == nil {
-		return nil, l.diagnostics()
+		return nil, l.Diagnostics()
 	}
-	if top := l.parse(b); top != nil {
+	if top := l.Parse(b); top != nil {
 		l.mapping(top)
 	}
 	l.m.about.Version = l.hash()
-	if len(l.found) > 0 {
-		return nil, l.diagnostics()
+	if len(l.Found) > 0 {
+		return nil, l.Diagnostics()
 	}
 	return l.m, nil
 }
@@ -69,8 +70,8 @@ func Load(fsys fs.FS, dir string) (*Mapping, event.Diagnostics) {
 // hash answers the version of the content: of all files but the cases, which change nothing.
 func (l *builder) hash() string {
 	h := sha256.New()
-	_ = fs.WalkDir(l.fsys, l.dir, func(name string, d fs.DirEntry, err error) error {
-		rest := strings.TrimPrefix(strings.TrimPrefix(name, l.dir), "/")
+	_ = fs.WalkDir(l.Fsys, l.Dir, func(name string, d fs.DirEntry, err error) error {
+		rest := strings.TrimPrefix(strings.TrimPrefix(name, l.Dir), "/")
 		switch {
 		case err != nil:
 			return nil //nolint:nilerr // what cannot be read is no part of the mapping
@@ -79,7 +80,7 @@ func (l *builder) hash() string {
 		case d.IsDir() || !(strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".json")):
 			return nil
 		}
-		if b, err := fs.ReadFile(l.fsys, name); err == nil {
+		if b, err := fs.ReadFile(l.Fsys, name); err == nil {
 			fmt.Fprintf(h, "%s\x00%d\x00", rest, len(b))
 			h.Write(b)
 		}
@@ -89,88 +90,88 @@ func (l *builder) hash() string {
 }
 
 // mapping compiles the top of the file.
-func (l *builder) mapping(y *yaml) {
-	if !l.allow(y, "onefold", "system", "domain", "description", "decode", "instance", "region", "zone", "unknown", "cleared", "redacted",
+func (l *builder) mapping(y *language.YAML) {
+	if !l.Allow(y, "onefold", "system", "domain", "description", "decode", "instance", "region", "zone", "unknown", "cleared", "redacted",
 		"on_null", "events") {
 		return
 	}
 	for _, key := range []string{"onefold", "system", "domain", "decode", "events"} {
-		if y.get(key) == nil {
-			l.say(y, "see docs/mapping-language.md", "%s is missing", key)
+		if y.Get(key) == nil {
+			l.Say(y, "see docs/mapping-language.md", "%s is missing", key)
 		}
 	}
-	l.word(y.get("onefold"), "a language that this version reads", edition)
+	l.Word(y.Get("onefold"), "a language that this version reads", edition)
 	m := l.m
 	m.about.Kind = "mapping"
-	m.about.Name = l.reason(orNothing(y.get("system"), y))
-	m.about.Domain = l.word(y.get("domain"), "a domain", "banking", "pos", "ecommerce", "crm", "service", "marketing")
-	l.decoding(y.get("decode"))
-	m.dialect.unknown = l.strings(y.get("unknown"), "a placeholder")
-	m.dialect.cleared = l.strings(y.get("cleared"), "a placeholder")
-	m.dialect.redacted = l.strings(y.get("redacted"), "a placeholder")
+	m.about.Name = l.reason(orNothing(y.Get("system"), y))
+	m.about.Domain = l.Word(y.Get("domain"), "a domain", "banking", "pos", "ecommerce", "crm", "service", "marketing")
+	l.decoding(y.Get("decode"))
+	m.dialect.Unknown = l.Strings(y.Get("unknown"), "a placeholder")
+	m.dialect.Cleared = l.Strings(y.Get("cleared"), "a placeholder")
+	m.dialect.Redacted = l.Strings(y.Get("redacted"), "a placeholder")
 	l.place(y)
-	m.instance = l.source(y.get("instance"), l.top(nil))
-	l.onNull(y.get("on_null"))
+	m.instance = l.Source(y.Get("instance"), l.Top(nil))
+	l.onNull(y.Get("on_null"))
 	names := map[string]int{}
-	for _, item := range l.entries(y.get("events"), "events") {
+	for _, item := range l.entries(y.Get("events"), "events") {
 		r := l.rule(item)
 		if r == nil {
 			continue
 		}
 		if names[r.name]++; names[r.name] == 2 {
-			l.say(item, "give it another", "there is another event of the name %q", r.name)
+			l.Say(item, "give it another", "there is another event of the name %q", r.name)
 		}
 		m.rules = append(m.rules, r)
 		m.about.Events = append(m.about.Events, r.name)
 	}
 }
 
-func orNothing(y, place *yaml) *yaml {
+func orNothing(y, place *language.YAML) *language.YAML {
 	if y == nil {
-		return &yaml{kind: scalar, text: "x", line: place.line, col: place.col}
+		return &language.YAML{Kind: language.Scalar, Text: "x", Line: place.Line, Col: place.Col}
 	}
 	return y
 }
 
 // place reads what texts of dates and telephone numbers are to be read with, if they do not say themselves.
-func (l *builder) place(y *yaml) {
-	if region := l.string(y.get("region"), "a country"); region != "" {
-		l.m.dialect.region = strings.ToUpper(region)
+func (l *builder) place(y *language.YAML) {
+	if region := l.String(y.Get("region"), "a country"); region != "" {
+		l.m.dialect.Region = strings.ToUpper(region)
 		if len(region) != 2 {
-			l.say(y.get("region"), "region: CH", "%q is not an ISO 3166-1 code of two letters", region)
+			l.Say(y.Get("region"), "region: CH", "%q is not an ISO 3166-1 code of two letters", region)
 		}
 	}
-	if name := l.string(y.get("zone"), "a time zone"); name != "" {
+	if name := l.String(y.Get("zone"), "a time zone"); name != "" {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
-			l.say(y.get("zone"), "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", name)
+			l.Say(y.Get("zone"), "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", name)
 			return
 		}
-		l.m.dialect.zone = zone
+		l.m.dialect.Zone = zone
 	}
 }
 
-func (l *builder) decoding(y *yaml) {
+func (l *builder) decoding(y *language.YAML) {
 	later := []string{"avro", "form", "csv", "debezium", "cloudevents"}
-	decode := l.word(y, "a format", append([]string{"json", "xml"}, later...)...)
-	l.m.dialect.decode = decode
+	decode := l.Word(y, "a format", append([]string{"json", "xml"}, later...)...)
+	l.m.dialect.Decode = decode
 	for _, name := range later {
 		if decode == name {
-			l.say(y, "json and xml are read now", "%s is not yet read by this version", decode)
+			l.Say(y, "json and xml are read now", "%s is not yet read by this version", decode)
 		}
 	}
 }
 
 // onNull compiles on_null: ignore, or {delete: SOURCE} with the party's key, which a null says by its own key only.
-func (l *builder) onNull(y *yaml) {
-	if y == nil || y.kind == scalar && y.text == "ignore" {
+func (l *builder) onNull(y *language.YAML) {
+	if y == nil || y.Kind == language.Scalar && y.Text == "ignore" {
 		return
 	}
-	if y.kind != object || !l.allow(y, "delete") || y.get("delete") == nil {
-		l.say(y, `on_null: ignore, or on_null: {delete: key("id")}`, "what a null means is not said")
+	if y.Kind != language.Object || !l.Allow(y, "delete") || y.Get("delete") == nil {
+		l.Say(y, `on_null: ignore, or on_null: {delete: key("id")}`, "what a null means is not said")
 		return
 	}
-	l.m.onNull = l.key(y.get("delete"), l.top(nil))
+	l.m.onNull = l.key(y.Get("delete"), l.Top(nil))
 }
 
 // Describe says what the mapping is.
@@ -178,6 +179,6 @@ func (m *Mapping) Describe() adapters.Description { return m.about }
 
 // Map implements adapters.Source.
 func (m *Mapping) Map(_ context.Context, msg *event.Message) ([]customer.Change, error) {
-	r := run{m: m, input: input{msg: msg}}
+	r := run{m: m, Input: language.Input{Msg: msg}}
 	return r.message()
 }

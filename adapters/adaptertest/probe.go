@@ -145,13 +145,25 @@ const canary = "Zq7xKv9wJ4"
 // leaks tells when an error quotes a value of the message (invariant 9). A value may also be a word of the sentence
 // ("customer"): so the value is replaced by a canary everywhere, and what then sings was quoted.
 func (p *prober) leaks(ctx context.Context, what string, m *event.Message, e *event.Error) {
-	text := e.Path + " " + e.Text
+	text := p.unnamed(m, e.Path) + " " + e.Text
 	for _, value := range p.texts(m) {
 		if strings.Contains(text, value) && p.quoted(ctx, m, value) {
 			p.tell("%s: the error quotes a value of the message, which may be personal: %s",
 				what, strings.ReplaceAll(text, value, "("+fmt.Sprint(len(value))+" characters of the message)"))
 		}
 	}
+}
+
+// unnamed answers what of an error's path is no member's name, and so may be a value: with order.created_at in a message
+// whose type is "order.created", the path is not the type.
+func (p *prober) unnamed(m *event.Message, path string) string {
+	in := parse(m.Value)
+	if in.kind == opaque {
+		in = p.whole
+	}
+	names := in.names()
+	parts := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]/@", r) })
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return slices.Contains(names, part) }), ".")
 }
 
 // quoted tells whether a value stands in an error because it stands in the message.

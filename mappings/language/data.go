@@ -1,4 +1,4 @@
-package mappings
+package language
 
 import (
 	"crypto/sha256"
@@ -21,16 +21,16 @@ import (
 // dataFunctions are those that know something of the world: numbers, dates, telephones, countries, tables.
 func dataFunctions() []function {
 	return []function{
-		{name: "dec", make: func(*loader, *yaml, []operand) (apply, bool) { return plainDecimal, true }},
+		{name: "dec", make: func(*Compiler, *YAML, []operand) (apply, bool) { return plainDecimal, true }},
 		{name: "date", least: 1, most: 2, make: makeDate},
-		{name: "partial_date", make: func(*loader, *yaml, []operand) (apply, bool) { return partialDate, true }},
+		{name: "partial_date", make: func(*Compiler, *YAML, []operand) (apply, bool) { return partialDate, true }},
 		{name: "epoch", least: 1, most: 1, make: makeEpoch},
 		{name: "e164", most: 1, paths: true, make: makeE164},
 		{name: "country", make: makeCountry},
 		{name: "lookup", least: 1, most: 2, make: makeLookup},
-		{name: "parse_json", gives: aTree, make: func(*loader, *yaml, []operand) (apply, bool) { return parseJSON, true }},
-		{name: "get", takes: aTree, least: 1, most: 1, make: makeGet},
-		{name: "text", takes: aTree, make: makeText},
+		{name: "parse_json", gives: ATree, make: func(*Compiler, *YAML, []operand) (apply, bool) { return parseJSON, true }},
+		{name: "get", takes: ATree, least: 1, most: 1, make: makeGet},
+		{name: "text", takes: ATree, make: makeText},
 	}
 }
 
@@ -40,8 +40,8 @@ const (
 	maxExponent = 100
 )
 
-// decimal reads an exact number (invariant 8).
-func decimal(text string) (*apd.Decimal, bool) {
+// Decimal reads an exact number (invariant 8).
+func Decimal(text string) (*apd.Decimal, bool) {
 	if len(text) > maxDigits {
 		return nil, false
 	}
@@ -52,14 +52,15 @@ func decimal(text string) (*apd.Decimal, bool) {
 	return d, true
 }
 
-const notDecimal = "a decimal number such as 12.50 is expected here"
+// NotDecimal is the sentence about a text that is no exact number.
+const NotDecimal = "a decimal number such as 12.50 is expected here"
 
-func plainDecimal(_ *scope, v value) (value, string) {
-	d, ok := decimal(strings.TrimSpace(v.text))
+func plainDecimal(_ *Scope, v Value) (Value, string) {
+	d, ok := Decimal(strings.TrimSpace(v.Text))
 	if !ok {
-		return v, notDecimal
+		return v, NotDecimal
 	}
-	v.text = d.Text('f')
+	v.Text = d.Text('f')
 	return v, ""
 }
 
@@ -75,9 +76,9 @@ func exact() *apd.Context {
 func sum(list []string) (string, string) {
 	total, c := apd.New(0, 0), exact()
 	for _, text := range list {
-		d, ok := decimal(text)
+		d, ok := Decimal(text)
 		if !ok {
-			return "", notDecimal
+			return "", NotDecimal
 		}
 		if _, err := c.Add(total, total, d); err != nil {
 			return "", "the sum has more digits than can be kept exactly"
@@ -94,52 +95,52 @@ func hash(s string) string {
 func title(s string) string { return cases.Title(language.Und).String(s) }
 
 // makeDate reads a date by a layout in Go's notation (2006-01-02 15:04:05), in a zone where the text has none.
-func makeDate(l *loader, y *yaml, args []operand) (apply, bool) {
-	layout, zone := args[0].text, l.d.zone
+func makeDate(l *Compiler, y *YAML, args []operand) (apply, bool) {
+	layout, zone := args[0].text, l.d.Zone
 	if len(args) == 2 {
 		z, err := time.LoadLocation(args[1].text)
 		if err != nil || args[1].text == "" {
-			l.say(y, "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", args[1].text)
+			l.Say(y, "use a name of the IANA time zone database such as Europe/Zurich", "there is no time zone %q", args[1].text)
 			return nil, false
 		}
 		zone = z
 	}
 	if sample := time.Date(2001, 11, 22, 13, 44, 55, 0, time.UTC).Format(layout); sample == layout {
-		l.say(y, `write how 2 January 2006, 15:04:05 looks: "02.01.2006 15:04"`, "the layout %q has no part of a date", layout)
+		l.Say(y, `write how 2 January 2006, 15:04:05 looks: "02.01.2006 15:04"`, "the layout %q has no part of a date", layout)
 		return nil, false
 	}
 	out := time.RFC3339Nano
 	if !strings.Contains(layout, "15") && !strings.Contains(layout, "03") && !strings.Contains(layout, "3:04") {
 		out = time.DateOnly
 	}
-	return func(_ *scope, v value) (value, string) {
-		t, err := time.ParseInLocation(layout, v.text, zone)
+	return func(_ *Scope, v Value) (Value, string) {
+		t, err := time.ParseInLocation(layout, v.Text, zone)
 		if err != nil {
 			return v, "the date is not written as " + layout + ", which the mapping says"
 		}
-		v.text = t.Format(out)
+		v.Text = t.Format(out)
 		return v, ""
 	}, true
 }
 
 // partialDate brings a date of which parts are missing into the form of ISO 8601: the year 0000 of OpenID Connect and
 // Square becomes --02-29, a month or day of 00 is left out.
-func partialDate(_ *scope, v value) (value, string) {
+func partialDate(_ *Scope, v Value) (Value, string) {
 	const fault = "a date is expected here: 1980-02-29, 1980-02, 1980, --02-29, or with zeros for what is not known"
-	text, _, _ := strings.Cut(v.text, "T")
+	text, _, _ := strings.Cut(v.Text, "T")
 	if rest, ok := strings.CutPrefix(text, "0000-"); ok {
 		text = "--" + rest
 	}
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "-00"), "-00")
 	for _, layout := range []string{time.DateOnly, "2006-01", "2006"} {
 		if _, err := time.Parse(layout, text); err == nil && text != "0000" {
-			v.text = text
+			v.Text = text
 			return v, ""
 		}
 	}
 	if rest, ok := strings.CutPrefix(text, "--"); ok {
 		if _, err := time.Parse(time.DateOnly, "2000-"+rest); err == nil { // a leap year: 29 February is a birthday
-			v.text = text
+			v.Text = text
 			return v, ""
 		}
 	}
@@ -147,23 +148,23 @@ func partialDate(_ *scope, v value) (value, string) {
 }
 
 // makeEpoch reads a count of units since 1970: s, ms, us, ns give an instant, d gives a date.
-func makeEpoch(l *loader, y *yaml, args []operand) (apply, bool) {
+func makeEpoch(l *Compiler, y *YAML, args []operand) (apply, bool) {
 	units := map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": 1, "d": 24 * time.Hour}
 	unit, ok := units[args[0].text]
 	if !ok {
-		l.say(y, "use one of s, ms, us, ns, d", "%q is not a unit", args[0].text)
+		l.Say(y, "use one of s, ms, us, ns, d", "%q is not a unit", args[0].text)
 		return nil, false
 	}
-	return func(_ *scope, v value) (value, string) {
-		n, err := strconv.ParseInt(v.text, 10, 64)
+	return func(_ *Scope, v Value) (Value, string) {
+		n, err := strconv.ParseInt(v.Text, 10, 64)
 		per := int64(max(time.Second/unit, 1))
 		if seconds := n / per; err != nil || seconds*max(int64(unit/time.Second), 1) > 253_402_300_799 || seconds < -62_135_596_800 {
 			return v, "a whole number of " + args[0].text + " since 1970 is expected here, up to the year 9999"
 		}
 		if unit > time.Second {
-			v.text = time.Unix(0, 0).UTC().AddDate(0, 0, int(n)).Format(time.DateOnly)
+			v.Text = time.Unix(0, 0).UTC().AddDate(0, 0, int(n)).Format(time.DateOnly)
 		} else {
-			v.text = time.Unix(n/per, n%per*int64(unit)).UTC().Format(time.RFC3339Nano)
+			v.Text = time.Unix(n/per, n%per*int64(unit)).UTC().Format(time.RFC3339Nano)
 		}
 		return v, ""
 	}, true
@@ -171,9 +172,9 @@ func makeEpoch(l *loader, y *yaml, args []operand) (apply, bool) {
 
 // makeE164 brings a telephone number into E.164 where the country is known: by a leading +, by the argument, by the
 // mapping's region. What is no possible number stays as it is, without the blanks around it.
-func makeE164(l *loader, _ *yaml, args []operand) (apply, bool) {
-	fallback := l.d.region
-	return func(s *scope, v value) (value, string) {
+func makeE164(l *Compiler, _ *YAML, args []operand) (apply, bool) {
+	fallback := l.d.Region
+	return func(s *Scope, v Value) (Value, string) {
 		region := ""
 		if len(args) > 0 {
 			text, err := args[0].value(s)
@@ -185,13 +186,13 @@ func makeE164(l *loader, _ *yaml, args []operand) (apply, bool) {
 		if len(region) != 2 {
 			region = fallback
 		}
-		v.text = strings.TrimSpace(v.text)
-		if len(v.text) > phonenumbers.MAX_INPUT_STRING_LENGTH {
+		v.Text = strings.TrimSpace(v.Text)
+		if len(v.Text) > phonenumbers.MAX_INPUT_STRING_LENGTH {
 			return v, ""
 		}
-		number, err := phonenumbers.Parse(v.text, region)
+		number, err := phonenumbers.Parse(v.Text, region)
 		if err == nil && phonenumbers.IsPossibleNumber(number) {
-			v.text = phonenumbers.Format(number, phonenumbers.E164)
+			v.Text = phonenumbers.Format(number, phonenumbers.E164)
 		}
 		return v, ""
 	}, true
@@ -199,7 +200,7 @@ func makeE164(l *loader, _ *yaml, args []operand) (apply, bool) {
 
 // makeCountry answers the ISO 3166-1 alpha-2 code of a code of two or three letters, or of an English name. What is none
 // stays as it is.
-func makeCountry(*loader, *yaml, []operand) (apply, bool) {
+func makeCountry(*Compiler, *YAML, []operand) (apply, bool) {
 	names := map[string]string{}
 	english := display.English.Regions()
 	for a := 'A'; a <= 'Z'; a++ {
@@ -210,8 +211,8 @@ func makeCountry(*loader, *yaml, []operand) (apply, bool) {
 			}
 		}
 	}
-	return func(_ *scope, v value) (value, string) {
-		text := strings.TrimSpace(v.text)
+	return func(_ *Scope, v Value) (Value, string) {
+		text := strings.TrimSpace(v.Text)
 		if code, known := names[strings.ToLower(text)]; known {
 			text = code
 		} else if len(text) == 2 || len(text) == 3 {
@@ -219,24 +220,24 @@ func makeCountry(*loader, *yaml, []operand) (apply, bool) {
 				text = r.Canonicalize().String()
 			}
 		}
-		v.text = text
+		v.Text = text
 		return v, ""
 	}, true
 }
 
 // makeLookup translates by a table in a file of the mapping: YAML, theirs: ours.
-func makeLookup(l *loader, y *yaml, args []operand) (apply, bool) {
+func makeLookup(l *Compiler, y *YAML, args []operand) (apply, bool) {
 	table := l.table(y, args[0].text)
 	if table == nil {
 		return nil, false
 	}
-	return func(_ *scope, v value) (value, string) {
-		to, known := table[v.text]
+	return func(_ *Scope, v Value) (Value, string) {
+		to, known := table[v.Text]
 		switch {
 		case known:
-			v.text = to
+			v.Text = to
 		case len(args) == 2:
-			v.text = args[1].text
+			v.Text = args[1].text
 		default:
 			return v, "the value is not in the table " + args[0].text + ": add it there, or a second argument for the others"
 		}
@@ -245,57 +246,57 @@ func makeLookup(l *loader, y *yaml, args []operand) (apply, bool) {
 }
 
 // table reads a table once.
-func (l *loader) table(y *yaml, name string) map[string]string {
+func (l *Compiler) table(y *YAML, name string) map[string]string {
 	if t, known := l.tables[name]; known {
 		return t
 	}
-	b := l.read(y, name)
+	b := l.Read(y, name)
 	if b == nil {
 		return nil
 	}
-	in := loader{fsys: l.fsys, dir: l.dir, file: name}
-	top := in.parse(b)
+	in := Compiler{Fsys: l.Fsys, Dir: l.Dir, file: name}
+	top := in.Parse(b)
 	table := map[string]string{}
 	if top != nil && in.allowAny(top) {
-		for _, k := range top.keys {
-			table[k.name] = in.string(k.value, "a text")
+		for _, k := range top.Keys {
+			table[k.Name] = in.String(k.Value, "a text")
 		}
 	}
-	l.found = append(l.found, in.found...)
-	if len(in.found) > 0 {
+	l.Found = append(l.Found, in.Found...)
+	if len(in.Found) > 0 {
 		return nil
 	}
 	l.tables[name] = table
 	return table
 }
 
-func (l *loader) allowAny(y *yaml) bool {
-	if y.kind != object {
-		l.say(y, "write theirs: ours, one a line", "a table is keys and values, %s stands", y.kind)
+func (l *Compiler) allowAny(y *YAML) bool {
+	if y.Kind != Object {
+		l.Say(y, "write theirs: ours, one a line", "a table is keys and values, %s stands", y.Kind)
 	}
-	return y.kind == object
+	return y.Kind == Object
 }
 
-func parseJSON(_ *scope, v value) (value, string) {
-	n, err := codec.JSON([]byte(v.text), codec.DefaultLimits)
+func parseJSON(_ *Scope, v Value) (Value, string) {
+	n, err := codec.JSON([]byte(v.Text), codec.DefaultLimits)
 	if err != nil {
 		return v, "JSON is expected in this text: " + err.Error()
 	}
 	if n.Kind() == codec.Null {
-		return value{state: customer.Cleared}, ""
+		return Value{State: customer.Cleared}, ""
 	}
-	return value{state: customer.Set, node: n}, ""
+	return Value{State: customer.Set, node: n}, ""
 }
 
 // makeGet follows a path within a part of the message.
-func makeGet(l *loader, y *yaml, args []operand) (apply, bool) {
-	r := l.path(y, args[0].text, 0, env{base: slotTop, next: slotFree})
+func makeGet(l *Compiler, y *YAML, args []operand) (apply, bool) {
+	r := l.path(y, args[0].text, 0, Env{base: slotTop, next: slotFree})
 	if r == nil || r.many() {
 		return nil, false
 	}
 	read := r.scalar(l.d)
-	return func(s *scope, v value) (value, string) {
-		inner := scope{in: s.in}
+	return func(s *Scope, v Value) (Value, string) {
+		inner := Scope{in: s.in}
 		inner.slots[slotTop] = v.node
 		got, err := read(&inner)
 		if err != nil {
@@ -306,11 +307,11 @@ func makeGet(l *loader, y *yaml, args []operand) (apply, bool) {
 }
 
 // makeText writes a part of the message as text: a single value as it is, a list or an object as compact JSON.
-func makeText(l *loader, _ *yaml, _ []operand) (apply, bool) {
+func makeText(l *Compiler, _ *YAML, _ []operand) (apply, bool) {
 	d := l.d
-	return func(_ *scope, v value) (value, string) {
+	return func(_ *Scope, v Value) (Value, string) {
 		if k := v.node.Kind(); k == codec.Array || k == codec.Object && v.node.Text() == "" {
-			return value{state: customer.Set, text: string(appendJSON(nil, v.node))}, ""
+			return Value{State: customer.Set, Text: string(appendJSON(nil, v.node))}, ""
 		}
 		return d.judge(v.node.Text()), ""
 	}, true

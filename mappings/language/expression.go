@@ -1,7 +1,6 @@
-package mappings
+package language
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
@@ -48,7 +47,7 @@ type result struct {
 // term is a compiled expression.
 type term struct {
 	sort  sort
-	eval  func(s *scope) (result, *event.Error)
+	eval  func(s *Scope) (result, *event.Error)
 	texts []string // of a list
 	fixed *string  // of a text that is known
 }
@@ -56,48 +55,48 @@ type term struct {
 // expression is the compiler of one expression: the syntax is that of expr-lang/expr, the meaning a part of it that has no
 // loops, no closures and no numbers but exact ones.
 type expression struct {
-	l      *loader
-	y      *yaml
-	e      env
-	of     *source
+	l      *Compiler
+	y      *YAML
+	e      Env
+	of     *Source
 	failed bool
 }
 
 // expression compiles {expr: ...}.
-func (l *loader) expression(of, y *yaml, e env) *source {
-	src := &source{y: of}
+func (l *Compiler) expression(of, y *YAML, e Env) *Source {
+	src := &Source{Y: of}
 	t := l.term(y, e, src)
 	if t == nil {
 		return nil
 	}
 	if t.sort == sortList {
-		l.say(y, "", "a list is no value")
+		l.Say(y, "", "a list is no value")
 		return nil
 	}
-	src.read = func(s *scope) (value, *event.Error) {
+	src.Read = func(s *Scope) (Value, *event.Error) {
 		r, err := t.eval(s)
 		if err != nil || r.sort == sortAny {
-			return value{}, err
+			return Value{}, err
 		}
-		return value{state: customer.Set, text: r.string()}, nil
+		return Value{State: customer.Set, Text: r.string()}, nil
 	}
 	return src
 }
 
-// condition compiles the expression of a when; nil y is always true.
-func (l *loader) condition(y *yaml, e env) func(s *scope) (bool, *event.Error) {
+// Condition compiles the expression of a when; nil y is always true.
+func (l *Compiler) Condition(y *YAML, e Env) func(s *Scope) (bool, *event.Error) {
 	if y == nil {
 		return nil
 	}
-	t := l.term(y, e, &source{})
+	t := l.term(y, e, &Source{})
 	if t == nil {
 		return nil
 	}
 	if t.sort != sortBool && t.sort != sortAny {
-		l.say(y, "compare it with something", "true or false is expected here, the expression gives %s", t.sort)
+		l.Say(y, "compare it with something", "true or false is expected here, the expression gives %s", t.sort)
 		return nil
 	}
-	return func(s *scope) (bool, *event.Error) {
+	return func(s *Scope) (bool, *event.Error) {
 		r, err := t.eval(s)
 		if err != nil {
 			return false, err
@@ -106,7 +105,7 @@ func (l *loader) condition(y *yaml, e env) func(s *scope) (bool, *event.Error) {
 	}
 }
 
-func (r result) truth(y *yaml) (bool, *event.Error) {
+func (r result) truth(y *YAML) (bool, *event.Error) {
 	switch {
 	case r.sort == sortBool:
 		return r.is, nil
@@ -116,7 +115,7 @@ func (r result) truth(y *yaml) (bool, *event.Error) {
 		return true, nil
 	}
 	return false, event.Errorf(event.Permanent, reasonMapping, "",
-		"line %d of the mapping: true or false is expected, and a text stands there: compare it with something", y.line)
+		"line %d of the mapping: true or false is expected, and a text stands there: compare it with something", y.Line)
 }
 
 func (r result) string() string {
@@ -130,18 +129,18 @@ func (r result) string() string {
 	}
 }
 
-func (l *loader) term(y *yaml, e env, of *source) (t *term) {
-	text := l.string(y, "an expression")
+func (l *Compiler) term(y *YAML, e Env, of *Source) (t *term) {
+	text := l.String(y, "an expression")
 	if text == "" {
 		return nil
 	}
 	if len(text) > maxExpression {
-		l.say(y, "say it in parts", "an expression of %d characters is over the limit of %d", len(text), maxExpression)
+		l.Say(y, "say it in parts", "an expression of %d characters is over the limit of %d", len(text), maxExpression)
 		return nil
 	}
 	defer func() { // the parser is given a user's file
 		if recover() != nil {
-			l.say(y, "simplify it", "not an expression that can be read")
+			l.Say(y, "simplify it", "not an expression that can be read")
 			t = nil
 		}
 	}()
@@ -178,11 +177,11 @@ func (x *expression) fail(n ast.Node, hint, format string, args ...any) *term {
 		x.l.sayAt(x.y, n.Location().From, hint, format, args...)
 	}
 	x.failed = true
-	return &term{eval: func(*scope) (result, *event.Error) { return result{}, nil }}
+	return &term{eval: func(*Scope) (result, *event.Error) { return result{}, nil }}
 }
 
-func fixed(r result) func(*scope) (result, *event.Error) {
-	return func(*scope) (result, *event.Error) { return r, nil }
+func fixed(r result) func(*Scope) (result, *event.Error) {
+	return func(*Scope) (result, *event.Error) { return r, nil }
 }
 
 func (x *expression) compile(n ast.Node) *term {
@@ -208,7 +207,8 @@ func (x *expression) compile(n ast.Node) *term {
 	case *ast.CallNode:
 		return x.call(n)
 	default:
-		return x.fail(n, "see what expr may hold in docs/mapping-language.md", "loops, closures, variables, maps and slices are not part of an expression")
+		return x.fail(n, "see what expr may hold in docs/mapping-language.md",
+			"loops, closures, variables, maps and slices are not part of an expression")
 	}
 }
 
@@ -239,22 +239,22 @@ func pathOf(n ast.Node) (string, bool) {
 }
 
 func (x *expression) path(n ast.Node, text string) *term {
-	src := x.l.short(x.y, x.y.part(text, n.Location().From), x.e, aText)
+	src := x.l.short(x.y, x.y.part(text, n.Location().From), x.e, AText)
 	if src == nil {
 		x.failed = true
 		return &term{}
 	}
-	x.of.paths = append(x.of.paths, src.paths...)
+	x.of.Paths = append(x.of.Paths, src.Paths...)
 	return x.reading(src)
 }
 
-func (x *expression) reading(src *source) *term {
-	return &term{eval: func(s *scope) (result, *event.Error) {
-		v, err := src.read(s)
-		if err != nil || v.state != customer.Set {
+func (x *expression) reading(src *Source) *term {
+	return &term{eval: func(s *Scope) (result, *event.Error) {
+		v, err := src.Read(s)
+		if err != nil || v.State != customer.Set {
 			return result{}, err
 		}
-		return result{sort: sortText, text: v.text}, nil
+		return result{sort: sortText, text: v.Text}, nil
 	}}
 }
 
@@ -266,7 +266,7 @@ func (x *expression) unary(n *ast.UnaryNode) *term {
 	if t.sort != sortAny && t.sort != sortBool {
 		return x.fail(n, "", "%s takes true or false, %s is given", n.Operator, t.sort)
 	}
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		r, err := t.eval(s)
 		if err != nil {
 			return r, err
@@ -282,7 +282,7 @@ func (x *expression) conditional(n *ast.ConditionalNode) *term {
 		return x.fail(n, "", "? takes true or false, %s is given", c.sort)
 	}
 	t := x.unify(n, n.Exp1, n.Exp2, a, b)
-	t.eval = func(s *scope) (result, *event.Error) {
+	t.eval = func(s *Scope) (result, *event.Error) {
 		r, err := c.eval(s)
 		if err != nil {
 			return r, err
@@ -310,143 +310,4 @@ func (x *expression) array(n *ast.ArrayNode) *term {
 		t.texts = append(t.texts, text.Value)
 	}
 	return t
-}
-
-// call compiles header("X"), key("a"), path("a/@b"), exists(a.b), and the functions with the value as first argument.
-func (x *expression) call(n *ast.CallNode) *term {
-	callee, ok := n.Callee.(*ast.IdentifierNode)
-	if !ok {
-		return x.fail(n, "", "only functions are called here, not members")
-	}
-	name := callee.Value
-	switch name {
-	case "header", "key", "path":
-		return x.outside(n, name)
-	case "exists":
-		return x.exists(n)
-	}
-	fn := x.l.kit[name]
-	if fn == nil || len(n.Arguments) == 0 || fn.takes == aTree || fn.gives != aText {
-		names := []string{"header", "key", "path", "exists"}
-		for name, fn := range x.l.kit {
-			if fn.takes == aText && fn.gives == aText {
-				names = append(names, name)
-			}
-		}
-		hint := suggest(name, names)
-		if fn != nil {
-			hint = "the value is the first argument; lists and parts of the message belong to from and then"
-		}
-		return x.fail(n, hint, "there is no such call of %q in an expression", name)
-	}
-	return x.function(n, fn)
-}
-
-func (x *expression) outside(n *ast.CallNode, name string) *term {
-	var arg string
-	if len(n.Arguments) > 0 {
-		text, ok := n.Arguments[0].(*ast.StringNode)
-		if !ok || len(n.Arguments) > 1 {
-			return x.fail(n, "", `%s takes one text in quotes`, name)
-		}
-		arg = text.Value
-	} else if name != "key" {
-		return x.fail(n, "", `%s takes one text in quotes`, name)
-	}
-	if name == "path" {
-		return x.path(n, arg)
-	}
-	src := x.l.outside(x.y, x.y.part(arg, n.Location().From), name, arg)
-	if src == nil {
-		x.failed = true
-		return &term{}
-	}
-	return x.reading(src)
-}
-
-// exists tells whether a path leads to something that is not null.
-func (x *expression) exists(n *ast.CallNode) *term {
-	if len(n.Arguments) != 1 {
-		return x.fail(n, "write exists(a.b)", "exists takes one path")
-	}
-	text, ok := pathOf(n.Arguments[0])
-	if c, is := n.Arguments[0].(*ast.CallNode); is && len(c.Arguments) == 1 {
-		if callee, named := c.Callee.(*ast.IdentifierNode); named && callee.Value == "path" {
-			if s, quoted := c.Arguments[0].(*ast.StringNode); quoted {
-				text, ok = s.Value, true
-			}
-		}
-	}
-	if !ok {
-		return x.fail(n, `write exists(a.b) or exists(path("a[0]/@b"))`, "exists takes one path")
-	}
-	r := x.l.path(x.y.part(text, n.Location().From), text, 0, x.e)
-	if r == nil || r.many() {
-		return x.fail(n, "", "exists takes a path to one value")
-	}
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
-		v, err := r.tree(s)
-		return result{sort: sortBool, is: v.state == customer.Set}, err
-	}}
-}
-
-// function compiles a function of the closed list.
-func (x *expression) function(n *ast.CallNode, fn *function) *term {
-	first := x.compile(n.Arguments[0])
-	if first.sort == sortList || fn.takes == aList {
-		return x.fail(n, "lists belong to from and then", "%s is not part of an expression", fn.name)
-	}
-	var args []operand
-	for _, a := range n.Arguments[1:] {
-		if text, ok := a.(*ast.StringNode); ok {
-			args = append(args, operand{text: text.Value})
-			continue
-		}
-		text, ok := pathOf(a)
-		if !ok {
-			return x.fail(a, "", "the arguments of %s are texts in quotes or paths", fn.name)
-		}
-		args = append(args, operand{src: x.l.short(x.y, x.y.part(text, a.Location().From), x.e, aText)})
-	}
-	before := len(x.l.found)
-	c := x.l.call(x.y.part(x.y.text, n.Location().From), fn.name, args)
-	if c == nil || len(x.l.found) > before {
-		x.failed = true
-		return &term{}
-	}
-	gives := sortText
-	if fn.name == "dec" {
-		gives = sortDec
-	}
-	return &term{sort: gives, eval: func(s *scope) (result, *event.Error) {
-		r, err := first.eval(s)
-		if err != nil || r.sort == sortAny {
-			return result{}, err
-		}
-		v, fault := c.apply(s, value{state: customer.Set, text: r.string()})
-		switch {
-		case fault != "":
-			return r, invalid(x.of.where(s), "%s", fault)
-		case v.state != customer.Set:
-			return result{}, nil
-		case gives == sortDec:
-			d, _ := decimal(v.text)
-			return result{sort: sortDec, dec: d}, nil
-		}
-		return result{sort: sortText, text: v.text}, nil
-	}}
-}
-
-// pattern compiles the right side of matches, which must be known.
-func (x *expression) pattern(n ast.Node, t *term) *regexp.Regexp {
-	if t.fixed == nil {
-		x.fail(n, `write a matches "..."`, "the pattern of matches must stand in quotes")
-		return nil
-	}
-	re, err := regexp.Compile(*t.fixed)
-	if err != nil {
-		x.fail(n, "patterns are RE2", "not a pattern: %s", err)
-		return nil
-	}
-	return re
 }

@@ -1,15 +1,142 @@
-package mappings
+package language
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
+
+// call compiles header("X"), key("a"), path("a/@b"), exists(a.b), and the functions with the value as first argument.
+func (x *expression) call(n *ast.CallNode) *term {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return x.fail(n, "", "only functions are called here, not members")
+	}
+	name := callee.Value
+	switch name {
+	case "header", "key", "path":
+		return x.outside(n, name)
+	case "exists":
+		return x.exists(n)
+	}
+	fn := x.l.kit[name]
+	if fn == nil || len(n.Arguments) == 0 || fn.takes == ATree || fn.gives != AText {
+		names := []string{"header", "key", "path", "exists"}
+		for name, fn := range x.l.kit {
+			if fn.takes == AText && fn.gives == AText {
+				names = append(names, name)
+			}
+		}
+		hint := Suggest(name, names)
+		if fn != nil {
+			hint = "the value is the first argument; lists and parts of the message belong to from and then"
+		}
+		return x.fail(n, hint, "there is no such call of %q in an expression", name)
+	}
+	return x.function(n, fn)
+}
+
+func (x *expression) outside(n *ast.CallNode, name string) *term {
+	var arg string
+	if len(n.Arguments) > 0 {
+		text, ok := n.Arguments[0].(*ast.StringNode)
+		if !ok || len(n.Arguments) > 1 {
+			return x.fail(n, "", `%s takes one text in quotes`, name)
+		}
+		arg = text.Value
+	} else if name != "key" {
+		return x.fail(n, "", `%s takes one text in quotes`, name)
+	}
+	if name == "path" {
+		return x.path(n, arg)
+	}
+	src := x.l.outside(x.y, x.y.part(arg, n.Location().From), name, arg)
+	if src == nil {
+		x.failed = true
+		return &term{}
+	}
+	return x.reading(src)
+}
+
+// exists tells whether a path leads to something that is not null.
+func (x *expression) exists(n *ast.CallNode) *term {
+	if len(n.Arguments) != 1 {
+		return x.fail(n, "write exists(a.b)", "exists takes one path")
+	}
+	text, ok := pathOf(n.Arguments[0])
+	if c, is := n.Arguments[0].(*ast.CallNode); is && len(c.Arguments) == 1 {
+		if callee, named := c.Callee.(*ast.IdentifierNode); named && callee.Value == "path" {
+			if s, quoted := c.Arguments[0].(*ast.StringNode); quoted {
+				text, ok = s.Value, true
+			}
+		}
+	}
+	if !ok {
+		return x.fail(n, `write exists(a.b) or exists(path("a[0]/@b"))`, "exists takes one path")
+	}
+	r := x.l.path(x.y.part(text, n.Location().From), text, 0, x.e)
+	if r == nil || r.many() {
+		return x.fail(n, "", "exists takes a path to one value")
+	}
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
+		v, err := r.tree(s)
+		return result{sort: sortBool, is: v.State == customer.Set}, err
+	}}
+}
+
+// function compiles a function of the closed list.
+func (x *expression) function(n *ast.CallNode, fn *function) *term {
+	first := x.compile(n.Arguments[0])
+	if first.sort == sortList || fn.takes == aList {
+		return x.fail(n, "lists belong to from and then", "%s is not part of an expression", fn.name)
+	}
+	var args []operand
+	for _, a := range n.Arguments[1:] {
+		if text, ok := a.(*ast.StringNode); ok {
+			args = append(args, operand{text: text.Value})
+			continue
+		}
+		text, ok := pathOf(a)
+		if !ok {
+			return x.fail(a, "", "the arguments of %s are texts in quotes or paths", fn.name)
+		}
+		args = append(args, operand{src: x.l.short(x.y, x.y.part(text, a.Location().From), x.e, AText)})
+	}
+	before := len(x.l.Found)
+	c := x.l.call(x.y.part(x.y.Text, n.Location().From), fn.name, args)
+	if c == nil || len(x.l.Found) > before {
+		x.failed = true
+		return &term{}
+	}
+	gives := sortText
+	if fn.name == "dec" {
+		gives = sortDec
+	}
+	return &term{sort: gives, eval: func(s *Scope) (result, *event.Error) {
+		r, err := first.eval(s)
+		if err != nil || r.sort == sortAny {
+			return result{}, err
+		}
+		v, fault := c.apply(s, Value{State: customer.Set, Text: r.string()})
+		switch {
+		case fault != "":
+			return r, Invalid(x.of.Where(s), "%s", fault)
+		case v.State != customer.Set:
+			return result{}, nil
+		case gives == sortDec:
+			d, _ := Decimal(v.Text)
+			return result{sort: sortDec, dec: d}, nil
+		}
+		return result{sort: sortText, text: v.Text}, nil
+	}}
+}
 
 // binary compiles an operator with two sides. Where one of them is absent, a comparison is false, and so is what is
 // built on it; only == and != look at absence itself.
@@ -60,7 +187,7 @@ func (x *expression) logic(n *ast.BinaryNode, a, b *term) *term {
 		}
 	}
 	stop := n.Operator == "or" || n.Operator == "||"
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		for _, t := range []*term{a, b} {
 			r, err := t.eval(s)
 			if err != nil {
@@ -76,7 +203,7 @@ func (x *expression) logic(n *ast.BinaryNode, a, b *term) *term {
 }
 
 // pair evaluates both sides.
-func pair(s *scope, a, b *term) (l, r result, err *event.Error) {
+func pair(s *Scope, a, b *term) (l, r result, err *event.Error) {
 	if l, err = a.eval(s); err == nil {
 		r, err = b.eval(s)
 	}
@@ -102,7 +229,7 @@ func (x *expression) equality(n *ast.BinaryNode, a, b *term) *term {
 		}
 	}
 	want := n.Operator == "=="
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		l, r, err := pair(s, a, b)
 		same := false
 		switch {
@@ -125,7 +252,7 @@ func (x *expression) order(n *ast.BinaryNode, a, b *term) *term {
 		return x.fail(n, "", "%s compares texts or decimal numbers, %s is given", n.Operator, sortBool)
 	}
 	less, equal := n.Operator[0] == '<', len(n.Operator) == 2
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		l, r, err := pair(s, a, b)
 		if err != nil || l.sort == sortAny || r.sort == sortAny {
 			return result{sort: sortBool}, err
@@ -144,16 +271,30 @@ func (x *expression) texts(n *ast.BinaryNode, a, b *term, holds func(l, r string
 			return x.fail(n, "", "%s takes texts, %s is given", n.Operator, t.sort)
 		}
 	}
-	return &term{sort: sortBool, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		l, r, err := pair(s, a, b)
 		is := err == nil && l.sort != sortAny && r.sort != sortAny && holds(l.text, r.text)
 		return result{sort: sortBool, is: is}, err
 	}}
 }
 
+// pattern compiles the right side of matches, which must be known.
+func (x *expression) pattern(n ast.Node, t *term) *regexp.Regexp {
+	if t.fixed == nil {
+		x.fail(n, `write a matches "..."`, "the pattern of matches must stand in quotes")
+		return nil
+	}
+	re, err := regexp.Compile(*t.fixed)
+	if err != nil {
+		x.fail(n, "patterns are RE2", "not a pattern: %s", err)
+		return nil
+	}
+	return re
+}
+
 func (x *expression) fallback(n *ast.BinaryNode, a, b *term) *term {
 	t := x.unify(n, n.Left, n.Right, a, b)
-	t.eval = func(s *scope) (result, *event.Error) {
+	t.eval = func(s *Scope) (result, *event.Error) {
 		if r, err := a.eval(s); err != nil || r.sort != sortAny {
 			return r, err
 		}
@@ -187,14 +328,14 @@ func (x *expression) arithmetic(n *ast.BinaryNode, a, b *term) *term {
 	if a.sort == sortDec && b.sort == sortDec {
 		c := exact()
 		compute := map[string]func(d, x, y *apd.Decimal) (apd.Condition, error){"+": c.Add, "-": c.Sub, "*": c.Mul}[n.Operator]
-		return &term{sort: sortDec, eval: func(s *scope) (result, *event.Error) {
+		return &term{sort: sortDec, eval: func(s *Scope) (result, *event.Error) {
 			l, r, err := pair(s, a, b)
 			if err != nil || l.sort != sortDec || r.sort != sortDec {
 				return result{}, err
 			}
 			d := new(apd.Decimal)
 			if _, fault := compute(d, l.dec, r.dec); fault != nil {
-				return result{}, invalid(x.of.where(s), "the result has more digits than can be kept exactly")
+				return result{}, Invalid(x.of.Where(s), "the result has more digits than can be kept exactly")
 			}
 			return result{sort: sortDec, dec: d}, nil
 		}}
@@ -204,10 +345,10 @@ func (x *expression) arithmetic(n *ast.BinaryNode, a, b *term) *term {
 			return x.fail(n, `write dec(a) `+n.Operator+` dec(b)`, "%s takes decimal numbers, %s and %s are given", n.Operator, a.sort, b.sort)
 		}
 	}
-	return &term{sort: sortText, eval: func(s *scope) (result, *event.Error) {
+	return &term{sort: sortText, eval: func(s *Scope) (result, *event.Error) {
 		l, r, err := pair(s, a, b)
-		if err == nil && len(l.text)+len(r.text) > maxText {
-			err = invalid(x.of.where(s), "a text of more than %d bytes comes of this", maxText)
+		if err == nil && len(l.text)+len(r.text) > MaxText {
+			err = Invalid(x.of.Where(s), "a text of more than %d bytes comes of this", MaxText)
 		}
 		return result{sort: sortText, text: l.text + r.text}, err
 	}}

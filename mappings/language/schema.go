@@ -1,4 +1,4 @@
-package mappings
+package language
 
 import (
 	"maps"
@@ -25,36 +25,36 @@ const maxShapeDepth = 40
 // oneOf (taken together), additionalProperties. Unlike in JSON Schema a member that is not named is taken for a typing error,
 // unless additionalProperties says otherwise. For XML it describes the tree: elements are properties by local name, attributes
 // properties named "@name", an element that repeats has the schema of one.
-func (l *loader) schema(y *yaml) *shape {
-	name := l.string(y, "the name of a file with a JSON Schema")
+func (l *Compiler) schema(y *YAML) *shape {
+	name := l.String(y, "the name of a file with a JSON Schema")
 	if name == "" {
 		return nil
 	}
-	b := l.read(y, name)
+	b := l.Read(y, name)
 	if b == nil {
 		return nil
 	}
 	doc, err := codec.JSON(b, codec.DefaultLimits)
 	if err != nil {
-		l.say(y, "", "the schema %q is not JSON: %s", name, err)
+		l.Say(y, "", "the schema %q is not JSON: %s", name, err)
 		return nil
 	}
 	if doc.Kind() != codec.Object {
-		l.say(y, "", "the schema %q is not an object", name)
+		l.Say(y, "", "the schema %q is not an object", name)
 		return nil
 	}
 	r := shapeReader{doc: doc, seen: map[*codec.Node]*shape{}}
 	s := r.shape(doc, 0)
 	if r.fault != "" {
-		l.say(y, "", "the schema %q: %s", name, r.fault)
+		l.Say(y, "", "the schema %q: %s", name, r.fault)
 		return nil
 	}
 	return s
 }
 
-// top answers the environment in which paths begin at the top of the message; y names its schema, or is nil.
-func (l *loader) top(y *yaml) env {
-	e := env{base: slotTop, next: slotFree}
+// Top answers the environment in which paths begin at the top of the message; y names its schema, or is nil.
+func (l *Compiler) Top(y *YAML) Env {
+	e := Env{base: slotTop, next: slotFree}
 	if y != nil {
 		e.shapes[slotTop] = l.schema(y)
 	}
@@ -194,20 +194,20 @@ func (s *shape) element() *shape {
 }
 
 // fits checks a path against what is known of where it starts.
-func (l *loader) fits(y *yaml, offset int, r *route, e env) bool {
+func (l *Compiler) fits(y *YAML, offset int, r *Path, e Env) bool {
 	s := e.shapes[r.slot]
 	for i := range r.steps {
 		st := &r.steps[i]
 		if st.name != "" {
 			if s != nil && s.list && !s.object {
-				l.sayAt(y, offset, "pick one: NAME[0] or NAME[condition]", "%q: a list stands before %s, and has no members", r.text, st.name)
+				l.sayAt(y, offset, "pick one: NAME[0] or NAME[condition]", "%q: a list stands before %s, and has no members", r.Text, st.name)
 				return false
 			}
 			next, known := s.enter(st.name)
 			if !known {
 				names := slices.Sorted(maps.Keys(s.members))
-				l.sayAt(y, offset, suggest(st.name, append(names, slices.Collect(maps.Keys(e.names))...)),
-					"%q: the schema has no %s here", r.text, st.name)
+				l.sayAt(y, offset, Suggest(st.name, append(names, slices.Collect(maps.Keys(e.names))...)),
+					"%q: the schema has no %s here", r.Text, st.name)
 				return false
 			}
 			s = next
@@ -222,7 +222,7 @@ func (l *loader) fits(y *yaml, offset int, r *route, e env) bool {
 	return true
 }
 
-func (l *loader) filterFits(y *yaml, offset int, r *route, f *filter, s *shape) bool {
+func (l *Compiler) filterFits(y *YAML, offset int, r *Path, f *filter, s *shape) bool {
 	if f.path == nil {
 		return l.filterFits(y, offset, r, f.l, s) && (f.r == nil || l.filterFits(y, offset, r, f.r, s))
 	}
@@ -230,8 +230,8 @@ func (l *loader) filterFits(y *yaml, offset int, r *route, f *filter, s *shape) 
 		name := f.path.steps[i].name
 		next, known := s.element().enter(name)
 		if !known {
-			l.sayAt(y, offset, suggest(name, slices.Sorted(maps.Keys(s.element().members))),
-				"%q: the schema has no %s for the condition", r.text, name)
+			l.sayAt(y, offset, Suggest(name, slices.Sorted(maps.Keys(s.element().members))),
+				"%q: the schema has no %s for the condition", r.Text, name)
 			return false
 		}
 		s = next
@@ -240,7 +240,7 @@ func (l *loader) filterFits(y *yaml, offset int, r *route, f *filter, s *shape) 
 }
 
 // shapeOf answers the shape at the end of a path that fits.
-func (e env) shapeOf(r *route) *shape {
+func (e Env) shapeOf(r *Path) *shape {
 	s := e.shapes[r.slot]
 	for i := range r.steps {
 		st := &r.steps[i]

@@ -1,4 +1,4 @@
-package mappings
+package language
 
 import (
 	"slices"
@@ -17,24 +17,24 @@ type function struct {
 	least int // arguments
 	most  int
 	paths bool // arguments may be paths, not only texts in quotes
-	make  func(l *loader, y *yaml, args []operand) (apply, bool)
+	make  func(l *Compiler, y *YAML, args []operand) (apply, bool)
 }
 
 // apply computes a value that is set. The sentence is empty, or says what is wrong with it without quoting it (invariant 9).
-type apply func(s *scope, v value) (value, string)
+type apply func(s *Scope, v Value) (Value, string)
 
 // operand is an argument: a text, or a source if it is a path.
 type operand struct {
 	text string
-	src  *source
+	src  *Source
 }
 
 // value answers an argument's text; a path that leads to nothing gives the empty text.
-func (o operand) value(s *scope) (string, *event.Error) {
+func (o operand) value(s *Scope) (string, *event.Error) {
 	if o.src == nil {
 		return o.text, nil
 	}
-	text, _, err := o.src.text(s)
+	text, _, err := o.src.Text(s)
 	return text, err
 }
 
@@ -51,16 +51,16 @@ func functions() []function {
 
 func textFunctions() []function {
 	simple := func(name string, f func(string) string) function {
-		return function{name: name, make: func(*loader, *yaml, []operand) (apply, bool) { return onText(f), true }}
+		return function{name: name, make: func(*Compiler, *YAML, []operand) (apply, bool) { return onText(f), true }}
 	}
 	withText := func(name string, f func(in, arg string) (string, bool)) function {
-		return function{name: name, least: 1, most: 1, make: func(_ *loader, _ *yaml, args []operand) (apply, bool) {
-			return func(_ *scope, v value) (value, string) {
-				text, there := f(v.text, args[0].text)
+		return function{name: name, least: 1, most: 1, make: func(_ *Compiler, _ *YAML, args []operand) (apply, bool) {
+			return func(_ *Scope, v Value) (Value, string) {
+				text, there := f(v.Text, args[0].text)
 				if !there {
-					return value{}, ""
+					return Value{}, ""
 				}
-				v.text = text
+				v.Text = text
 				return v, ""
 			}, true
 		}}
@@ -90,22 +90,22 @@ func digits(s string) string {
 }
 
 func onText(f func(string) string) apply {
-	return func(_ *scope, v value) (value, string) {
-		v.text = f(v.text)
+	return func(_ *Scope, v Value) (Value, string) {
+		v.Text = f(v.Text)
 		return v, ""
 	}
 }
 
 func listFunctions() []function {
 	reduce := func(name string, args int, f func(list []string, arg string) (string, string)) function {
-		return function{name: name, takes: aList, least: args, most: args, make: func(_ *loader, _ *yaml, args []operand) (apply, bool) {
+		return function{name: name, takes: aList, least: args, most: args, make: func(_ *Compiler, _ *YAML, args []operand) (apply, bool) {
 			arg := ""
 			if len(args) > 0 {
 				arg = args[0].text
 			}
-			return func(_ *scope, v value) (value, string) {
-				text, fault := f(v.list, arg)
-				return value{state: customer.Set, text: text}, fault
+			return func(_ *Scope, v Value) (Value, string) {
+				text, fault := f(v.List, arg)
+				return Value{State: customer.Set, Text: text}, fault
 			}, true
 		}}
 	}
@@ -115,14 +115,14 @@ func listFunctions() []function {
 		reduce("last", 0, func(list []string, _ string) (string, string) { return list[len(list)-1], "" }),
 		reduce("count", 0, func(list []string, _ string) (string, string) { return count(list), "" }),
 		reduce("sum", 0, func(list []string, _ string) (string, string) { return sum(list) }),
-		{name: "split", gives: aList, least: 1, most: 1, make: func(_ *loader, _ *yaml, args []operand) (apply, bool) {
-			return func(_ *scope, v value) (value, string) { return split(v.text, args[0].text), "" }, true
+		{name: "split", gives: aList, least: 1, most: 1, make: func(_ *Compiler, _ *YAML, args []operand) (apply, bool) {
+			return func(_ *Scope, v Value) (Value, string) { return split(v.Text, args[0].text), "" }, true
 		}},
 	}
 }
 
 // split cuts a text at each mark; what is empty between two is left out.
-func split(text, mark string) value {
+func split(text, mark string) Value {
 	var list []string
 	for part := range strings.SplitSeq(text, mark) {
 		if part = strings.TrimSpace(part); part != "" {
@@ -130,35 +130,35 @@ func split(text, mark string) value {
 		}
 	}
 	if list == nil {
-		return value{state: customer.Cleared}
+		return Value{State: customer.Cleared}
 	}
-	return value{state: customer.Set, list: list}
+	return Value{State: customer.Set, List: list}
 }
 
 // calls compiles a then: one call or a list of them.
-func (l *loader) calls(y *yaml, e env) (out []*call) {
+func (l *Compiler) calls(y *YAML, e Env) (out []*call) {
 	if y == nil {
 		return nil
 	}
-	items := []*yaml{y}
-	if y.kind == list {
-		items = y.items
+	items := []*YAML{y}
+	if y.Kind == List {
+		items = y.Items
 	}
 	for _, item := range items {
-		text := l.string(item, "a function")
+		text := l.String(item, "a function")
 		if text == "" {
 			continue
 		}
 		name, args, ok := callOf(text)
 		if !ok {
-			l.say(item, `write name, name("text") or name(path); in a list in brackets, quote a call with a comma`, "not a call of a function")
+			l.Say(item, `write name, name("text") or name(path); in a list in brackets, quote a call with a comma`, "not a call of a function")
 			continue
 		}
 		operands, fine := make([]operand, len(args)), true
 		for i, a := range args {
 			operands[i].text = a.text
 			if !a.quoted {
-				operands[i].src = l.short(item, item.part(a.text, a.offset), e, aText)
+				operands[i].src = l.short(item, item.part(a.text, a.offset), e, AText)
 				fine = fine && operands[i].src != nil
 			}
 		}
@@ -170,7 +170,7 @@ func (l *loader) calls(y *yaml, e env) (out []*call) {
 }
 
 // call finds a function and binds its arguments.
-func (l *loader) call(y *yaml, name string, args []operand) *call {
+func (l *Compiler) call(y *YAML, name string, args []operand) *call {
 	fn := l.kit[name]
 	if fn == nil {
 		names := make([]string, 0, len(l.kit))
@@ -178,16 +178,16 @@ func (l *loader) call(y *yaml, name string, args []operand) *call {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		l.say(y, suggest(name, names), "there is no function %q", name)
+		l.Say(y, Suggest(name, names), "there is no function %q", name)
 		return nil
 	}
 	if len(args) < fn.least || len(args) > fn.most {
-		l.say(y, "see the list of functions in docs/mapping-language.md", "%s takes %s, %d are given", name, arguments(fn), len(args))
+		l.Say(y, "see the list of functions in docs/mapping-language.md", "%s takes %s, %d are given", name, arguments(fn), len(args))
 		return nil
 	}
 	for _, a := range args {
 		if a.src != nil && !fn.paths {
-			l.say(y, `write name("text")`, "%s takes texts in quotes, a path is given", name)
+			l.Say(y, `write name("text")`, "%s takes texts in quotes, a path is given", name)
 			return nil
 		}
 	}
@@ -207,58 +207,53 @@ func arguments(fn *function) string {
 }
 
 // chain puts calls behind a source, checking that each takes what the one before gives.
-func (l *loader) chain(y *yaml, src *source, calls []*call) bool {
+func (l *Compiler) chain(y *YAML, src *Source, calls []*call) bool {
 	for _, c := range calls {
 		takes := c.fn.takes
-		each := src.gives == aList && takes == aText && c.fn.gives == aText
-		if takes != src.gives && !each {
-			l.say(y.get("then"), "", "%s takes %s, and %s is given", c.fn.name, takes, src.gives)
+		each := src.Gives == aList && takes == AText && c.fn.gives == AText
+		if takes != src.Gives && !each {
+			l.Say(y.Get("then"), "", "%s takes %s, and %s is given", c.fn.name, takes, src.Gives)
 			return false
 		}
-		src.read = c.behind(src.read, src, each)
-		src.texts = nil
+		src.Read = c.behind(src.Read, src, each)
+		src.Texts = nil
 		if !each {
-			src.gives = c.fn.gives
+			src.Gives = c.fn.gives
 		}
 	}
 	return true
 }
 
 // behind applies a function to what a source gives; with each, to each text of a list.
-func (c *call) behind(read func(s *scope) (value, *event.Error), src *source, each bool) func(s *scope) (value, *event.Error) {
-	return func(s *scope) (value, *event.Error) {
+func (c *call) behind(read func(s *Scope) (Value, *event.Error), src *Source, each bool) func(s *Scope) (Value, *event.Error) {
+	return func(s *Scope) (Value, *event.Error) {
 		v, err := read(s)
-		if err != nil || v.state != customer.Set {
+		if err != nil || v.State != customer.Set {
 			return v, err
 		}
 		if !each {
 			got, fault := c.apply(s, v)
 			if fault != "" {
-				return value{}, invalid(src.where(s), "%s", fault)
+				return Value{}, Invalid(src.Where(s), "%s", fault)
 			}
-			got.verified = v.verified
+			got.Verified = v.Verified
 			return got, nil
 		}
-		out := value{state: customer.Set, list: make([]string, 0, len(v.list))}
-		for _, text := range v.list {
-			got, fault := c.apply(s, value{state: customer.Set, text: text})
+		out := Value{State: customer.Set, List: make([]string, 0, len(v.List))}
+		for _, text := range v.List {
+			got, fault := c.apply(s, Value{State: customer.Set, Text: text})
 			if fault != "" {
-				return value{}, invalid(src.where(s), "%s", fault)
+				return Value{}, Invalid(src.Where(s), "%s", fault)
 			}
-			if got.state == customer.Set {
-				out.list = append(out.list, got.text)
+			if got.State == customer.Set {
+				out.List = append(out.List, got.Text)
 			}
 		}
-		if len(out.list) == 0 {
-			out.state = customer.Cleared
+		if len(out.List) == 0 {
+			out.State = customer.Cleared
 		}
 		return out, nil
 	}
-}
-
-// part answers a piece of a scalar as a scalar of its own, in its place.
-func (y *yaml) part(text string, offset int) *yaml {
-	return &yaml{kind: scalar, text: text, path: y.path, line: y.line, col: y.col + offset}
 }
 
 // argument is one argument of a call as written.
