@@ -21,6 +21,7 @@ type tables struct {
 	nicknames map[string][]string
 	cities    map[string][]city
 	streets   map[string][]string
+	surnames  map[string][2][]string // first and last parts of the many rare family names
 }
 
 type city struct{ name, region, postcode string }
@@ -41,7 +42,7 @@ func (w *weighted) draw(rng *rand.Rand) string {
 }
 
 func newTables() *tables {
-	t := &tables{names: map[string]*weighted{}, nicknames: map[string][]string{}, cities: map[string][]city{}, streets: map[string][]string{}}
+	t := &tables{names: map[string]*weighted{}, nicknames: map[string][]string{}, cities: map[string][]city{}, streets: map[string][]string{}, surnames: map[string][2][]string{}}
 	each("names", func(r []string) {
 		w := t.names[r[0]+"/"+r[1]]
 		if w == nil {
@@ -56,6 +57,15 @@ func newTables() *tables {
 	})
 	each("nicknames", func(r []string) { t.nicknames[r[0]] = append(t.nicknames[r[0]], r[1]) })
 	each("cities", func(r []string) { t.cities[r[0]] = append(t.cities[r[0]], city{r[1], r[2], r[3]}) })
+	each("surnames", func(r []string) {
+		parts := t.surnames[r[0]]
+		i := 0
+		if r[1] == "last" {
+			i = 1
+		}
+		parts[i] = append(parts[i], r[2])
+		t.surnames[r[0]] = parts
+	})
 	each("streets", func(r []string) { t.streets[r[0]] = append(t.streets[r[0]], r[1]) })
 	return t
 }
@@ -113,6 +123,18 @@ func (s *story) populate() {
 	s.rng.Shuffle(len(s.people), func(i, j int) { s.people[i], s.people[j] = s.people[j], s.people[i] })
 }
 
+// surname draws a family name: a common one of the table, or one of the many that few families have.
+func (s *story) surname(cc string) string {
+	of := cc
+	if cc == "CH" {
+		of = []string{"DE", "IT"}[s.rng.IntN(2)]
+	}
+	if parts, ok := s.names.surnames[of]; ok && s.chance(0.75) {
+		return parts[0][s.rng.IntN(len(parts[0]))] + parts[1][s.rng.IntN(len(parts[1]))]
+	}
+	return s.names.names[cc+"/family"].draw(s.rng)
+}
+
 func (s *story) country() string {
 	return []string{"US", "US", "US", "ES", "DE", "DE", "IT", "CH"}[s.rng.IntN(8)]
 }
@@ -124,7 +146,7 @@ func (s *story) household() []*person {
 	if s.chance(0.4) {
 		landline = s.phone(cc, false)
 	}
-	family := s.names.names[cc+"/family"].draw(s.rng)
+	family := s.surname(cc)
 	moved := home
 	if s.chance(0.15) {
 		moved = s.address(cc)
@@ -140,7 +162,7 @@ func (s *story) household() []*person {
 	}
 	second := join(s.adult(cc, family, year-4+s.rng.IntN(9), !first.woman))
 	if second.woman && s.chance(0.6) {
-		second.maiden = s.names.names[cc+"/family"].draw(s.rng)
+		second.maiden = s.surname(cc)
 	}
 	out := []*person{first, second}
 	if s.chance(0.1) {
@@ -201,7 +223,7 @@ func (s *story) domain() string {
 func (s *story) firm() *person {
 	cc := s.country()
 	home := s.address(cc)
-	name := s.names.names[cc+"/family"].draw(s.rng)
+	name := s.surname(cc)
 	form := map[string][]string{
 		"US": {"LLC", "Inc."}, "ES": {"S.L.", "S.A."}, "DE": {"GmbH", "KG"}, "IT": {"S.r.l.", "S.p.A."}, "CH": {"AG", "GmbH"},
 	}[cc][s.rng.IntN(2)]

@@ -43,7 +43,7 @@ func (h *health) run(ctx context.Context, s *service) error {
 func (h *health) watch(ctx context.Context, s *service) {
 	ctx, cancel := context.WithTimeout(ctx, healthWait)
 	defer cancel()
-	checks := []console.Check{check("store", s.store.Check(ctx)), check("broker", s.client.Check(ctx)), check("relay", s.relay.Ready())}
+	checks := []console.Check{check("store", s.store.View(ctx, func(customer.View) error { return nil })), check("broker", s.client.Check(ctx)), check("relay", s.relay.Ready())}
 	for _, st := range s.ingest.Status() {
 		c := console.Check{Name: "source/" + st.Source, OK: len(st.Reasons) == 0}
 		for _, reason := range st.Reasons {
