@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"hash/fnv"
+	"strconv"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// What stands in a column: ids as 16 bytes, bodies as JSON, a key as one number. Nothing else in this package knows.
+
+// keyNumber folds a key's type and hash into one number.
+func keyNumber(k customer.Key) int64 {
+	h := fnv.New64a()
+	h.Write([]byte(k.Type))
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], k.Hash)
+	h.Write(b[:])
+	return int64(h.Sum64())
+}
+
+// packKeys writes key numbers, 8 bytes each.
+func packKeys(keys []int64) []byte {
+	out := make([]byte, 0, 8*len(keys))
+	for _, k := range keys {
+		out = binary.BigEndian.AppendUint64(out, uint64(k))
+	}
+	return out
+}
+
+func unpackKeys(b []byte) []int64 {
+	out := make([]int64, 0, len(b)/8)
+	for ; len(b) >= 8; b = b[8:] {
+		out = append(out, int64(binary.BigEndian.Uint64(b)))
+	}
+	return out
+}
+
+// list writes the arguments of an array statement: a JSON array of rows for json_each. SQLite takes it apart again, so that a
+// statement is one round trip whatever the number of rows.
+type list struct {
+	b []byte
+	n int
+}
+
+func (l *list) row() {
+	if l.n > 0 {
+		l.b = append(l.b, ']', ',')
+	}
+	l.b = append(l.b, '[')
+	l.n++
+}
+
+func (l *list) sep() {
+	if l.b[len(l.b)-1] != '[' {
+		l.b = append(l.b, ',')
+	}
+}
+
+func (l *list) id(id [16]byte) *list {
+	l.sep()
+	l.b = append(l.b, '"')
+	l.b = hex.AppendEncode(l.b, id[:])
+	l.b = append(l.b, '"')
+	return l
+}
+
+func (l *list) bytes(b []byte) *list {
+	l.sep()
+	l.b = append(l.b, '"')
+	l.b = hex.AppendEncode(l.b, b)
+	l.b = append(l.b, '"')
+	return l
+}
+
+func (l *list) num(n int64) *list {
+	l.sep()
+	l.b = strconv.AppendInt(l.b, n, 10)
+	return l
+}
+
+// text writes a text that needs no escaping: a code of ours.
+func (l *list) text(s string) *list {
+	l.sep()
+	l.b = strconv.AppendQuote(l.b, s)
+	return l
+}
+
+func (l *list) String() string {
+	if l.n == 0 {
+		return "[]"
+	}
+	return "[" + string(l.b) + "]]"
+}
+
+// ids writes an array of ids alone.
+func ids[T ~[16]byte](of []T) string {
+	b := make([]byte, 0, 36*len(of)+2)
+	b = append(b, '[')
+	for i, id := range of {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		raw := [16]byte(id)
+		b = append(b, '"')
+		b = hex.AppendEncode(b, raw[:])
+		b = append(b, '"')
+	}
+	return string(append(b, ']'))
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func encode(v any) ([]byte, error) { return json.Marshal(v) }
+
+func decode[T any](b []byte) (*T, error) {
+	out := new(T)
+	return out, json.Unmarshal(b, out)
+}

@@ -1,0 +1,136 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Claim takes the partitions for this process: whoever claimed them before is fenced off. It answers where to resume, Next -1
+// where nothing was read yet.
+func (s *Store) Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error) {
+	raw, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	defer func() { _ = raw.Rollback() }()
+	t := &tx{view: view{raw}, raw: raw}
+	out := make([]event.Position, len(partitions))
+	for i, n := range partitions {
+		p := event.Position{Partition: event.Partition{Source: source, Topic: topic, Partition: n}, Next: -1, Epoch: -1}
+		row := raw.QueryRowContext(ctx, "SELECT topic_id, next, epoch, owner FROM position WHERE source = ? AND topic = ? AND partition = ?", source, topic, n)
+		if err := row.Scan(&p.TopicID, &p.Next, &p.Epoch, &p.Owner); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, s.explain(err)
+		}
+		p.Owner++
+		if err := t.put(ctx, p); err != nil {
+			return nil, s.explain(err)
+		}
+		out[i] = p
+	}
+	return out, s.explain(raw.Commit())
+}
+
+// Positions answers how far each partition has taken effect, in order.
+func (s *Store) Positions(ctx context.Context) ([]event.Position, error) {
+	var out []event.Position
+	const query = "SELECT source, topic, partition, topic_id, next, epoch, owner FROM position ORDER BY source, topic, partition"
+	err := view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
+		var p event.Position
+		err := rows.Scan(&p.Source, &p.Topic, &p.Partition.Partition, &p.TopicID, &p.Next, &p.Epoch, &p.Owner)
+		out = append(out, p)
+		return err
+	})
+	return out, s.explain(err)
+}
+
+// Pending answers the oldest outbox entries after a sequence number.
+func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer.OutboxEntry, error) {
+	var out []customer.OutboxEntry
+	const query = "SELECT seq, id, customer, version, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+	err := view{s.reader}.each(ctx, query, []any{after, limit}, func(rows *sql.Rows) error {
+		var e customer.OutboxEntry
+		var id []byte
+		if err := rows.Scan(&e.Seq, &e.ID, &id, &e.Version, &e.Value); err != nil {
+			return err
+		}
+		e.Customer = customer.CustomerID(id)
+		out = append(out, e)
+		return nil
+	})
+	return out, s.explain(err)
+}
+
+// Published lets the entries up to a sequence number go.
+func (s *Store) Published(ctx context.Context, upTo int64) error {
+	_, err := s.writer.ExecContext(ctx, "DELETE FROM outbox WHERE seq <= ?", upTo)
+	return s.explain(err)
+}
+
+// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after.
+func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
+	var out []event.DeadLetter
+	const query = `SELECT body FROM dead_letter WHERE (?1 = '' OR source = ?1)
+		AND (?2 = '' OR (at, id) < (SELECT at, id FROM dead_letter WHERE id = ?2)) ORDER BY at DESC, id DESC LIMIT ?3`
+	err := view{s.reader}.each(ctx, query, []any{source, after, limit}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		l, err := decode[event.DeadLetter](body)
+		out = append(out, *l)
+		return err
+	})
+	return out, s.explain(err)
+}
+
+// DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.
+func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error) {
+	var body []byte
+	err := s.reader.QueryRowContext(ctx, "SELECT body FROM dead_letter WHERE id = ?", id).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
+	}
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	return decode[event.DeadLetter](body)
+}
+
+// Counts answers how much the store holds.
+func (s *Store) Counts(ctx context.Context) (customer.Counts, error) {
+	var c customer.Counts
+	err := s.reader.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM member WHERE live = 1),
+		(SELECT count(*) FROM customer WHERE status = 'active'), (SELECT count(*) FROM interaction WHERE forgotten = 0),
+		(SELECT count(*) FROM customer WHERE status = 'merged'), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM outbox)`).
+		Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
+	return c, s.explain(err)
+}
+
+// MappingRevision answers the revision of a version of a source's mapping: 1, 2, 3 in the order in which they came.
+func (s *Store) MappingRevision(ctx context.Context, source, version string) (int64, error) {
+	raw, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, s.explain(err)
+	}
+	defer func() { _ = raw.Rollback() }()
+	var revision int64
+	err = raw.QueryRowContext(ctx, "SELECT revision FROM mapping WHERE source = ? AND version = ?", source, version).Scan(&revision)
+	if err == nil {
+		return revision, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return 0, s.explain(err)
+	}
+	if err := raw.QueryRowContext(ctx, "SELECT count(*) + 1 FROM mapping WHERE source = ?", source).Scan(&revision); err != nil {
+		return 0, s.explain(err)
+	}
+	if _, err := raw.ExecContext(ctx, "INSERT INTO mapping (source, revision, version) VALUES (?, ?, ?)", source, revision, version); err != nil {
+		return 0, s.explain(err)
+	}
+	return revision, s.explain(raw.Commit())
+}

@@ -1,0 +1,315 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Update runs fn in one transaction that holds the write lock from its beginning, so nothing that it read can change under it.
+func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
+	raw, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer func() { _ = raw.Rollback() }()
+	t := &tx{view: view{raw}, raw: raw}
+	if err := fn(t); err != nil {
+		return s.explain(err)
+	}
+	if err := raw.Commit(); err != nil {
+		return s.explain(err)
+	}
+	if t.erased { // the log, too, keeps no byte of the value
+		_, err := s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		return s.explain(err)
+	}
+	return nil
+}
+
+type tx struct {
+	view
+	raw     *sql.Tx
+	applied bool
+	erased  bool
+}
+
+// Advance checks and moves positions (invariants 1 and 2).
+func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
+	for _, a := range advances {
+		var next, owner int64 = -1, 0
+		row := t.raw.QueryRowContext(ctx, "SELECT next, owner FROM position WHERE source = ? AND topic = ? AND partition = ?",
+			a.Source, a.Topic, a.Partition.Partition)
+		if err := row.Scan(&next, &owner); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		switch {
+		case owner != a.Owner:
+			return event.ErrFenced
+		case next != a.Expect:
+			return event.ErrAlready
+		}
+		if err := t.put(ctx, a.Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) put(ctx context.Context, p event.Position) error {
+	_, err := t.raw.ExecContext(ctx, "INSERT OR REPLACE INTO position (source, topic, partition, topic_id, next, epoch, owner) VALUES (?,?,?,?,?,?,?)",
+		p.Source, p.Topic, p.Partition.Partition, p.TopicID, p.Next, p.Epoch, p.Owner)
+	return err
+}
+
+// Apply writes a delta.
+func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
+	if t.applied {
+		return errors.New("a transaction applies one delta")
+	}
+	t.applied = true
+	for _, step := range []func(context.Context, *customer.Delta) error{
+		t.forget, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead,
+	} {
+		if err := step(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows prepares a statement and runs it for each of n rows of arguments.
+func (t *tx) rows(ctx context.Context, query string, n int, args func(i int) ([]any, error)) (err error) {
+	if n == 0 {
+		return nil
+	}
+	st, err := t.raw.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := st.Close(); err == nil {
+			err = e
+		}
+	}()
+	for i := range n {
+		a, err := args(i)
+		if err != nil {
+			return err
+		}
+		if _, err := st.ExecContext(ctx, a...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) records(ctx context.Context, d *customer.Delta) error {
+	const query = "INSERT INTO record (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
+	return t.rows(ctx, query, len(d.Records), func(i int) ([]any, error) {
+		body, err := encode(d.Records[i])
+		return []any{d.Records[i].ID[:], body}, err
+	})
+}
+
+// keys replaces the keys of records: what they held is packed in one row, so that nothing has to be searched.
+func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
+	if len(d.Keys) == 0 {
+		return nil
+	}
+	of := make([]customer.RecordID, len(d.Keys))
+	for i, set := range d.Keys {
+		of[i] = set.Record
+	}
+	var drop, put, held, gone list
+	const query = "SELECT e.key, h.keys FROM json_each(?) e JOIN held h ON h.record = unhex(e.value)"
+	err := t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var i int
+		var packed sql.RawBytes
+		if err := rows.Scan(&i, &packed); err != nil {
+			return err
+		}
+		for _, k := range unpackKeys(packed) {
+			drop.row()
+			drop.num(k).id(of[i])
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, set := range d.Keys {
+		if len(set.Keys) == 0 {
+			gone.row()
+			gone.id(set.Record)
+			continue
+		}
+		numbers := make([]int64, len(set.Keys))
+		for i, k := range set.Keys {
+			numbers[i] = keyNumber(k)
+			put.row()
+			put.num(numbers[i]).id(set.Record).num(int64(set.Node))
+		}
+		held.row()
+		held.id(set.Record).num(int64(set.Node)).bytes(packKeys(numbers))
+	}
+	return t.arrays(ctx, []array{
+		{"DELETE FROM record_key WHERE (key, record) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
+		{"INSERT OR REPLACE INTO record_key (key, record, node) SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM json_each(?)", put},
+		{"INSERT OR REPLACE INTO held (record, node, keys) SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)", held},
+		{"DELETE FROM held WHERE record IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
+	})
+}
+
+// array is a statement and the rows that it takes in one go.
+type array struct {
+	query string
+	rows  list
+}
+
+func (t *tx) arrays(ctx context.Context, all []array) error {
+	for _, a := range all {
+		if a.rows.n == 0 {
+			continue
+		}
+		if _, err := t.raw.ExecContext(ctx, a.query, a.rows.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
+	var drop, put, moved list
+	for _, p := range d.DropEdges {
+		drop.row()
+		drop.id(p.A).id(p.B)
+	}
+	for _, e := range d.Edges {
+		put.row()
+		put.id(e.A).id(e.B).num(int64(e.Weight)).num(int64(e.Threshold)).bytes(e.Levels).text(string(e.Rule)).num(flag(e.Against))
+	}
+	for _, m := range d.Members {
+		moved.row()
+		moved.id(m.Record).id(m.Component).id(m.Customer).num(flag(m.Live))
+	}
+	return t.arrays(ctx, []array{
+		{"DELETE FROM edge WHERE (a, b) IN (SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(?))", drop},
+		{`INSERT OR REPLACE INTO edge (a, b, weight, threshold, levels, rule, against) SELECT unhex(value ->> 0), unhex(value ->> 1),
+			value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5, value ->> 6 FROM json_each(?)`, put},
+		{`INSERT OR REPLACE INTO member (record, component, customer, live) SELECT unhex(value ->> 0), unhex(value ->> 1),
+			unhex(value ->> 2), value ->> 3 FROM json_each(?)`, moved},
+	})
+}
+
+// customers writes customers, their history and what is to be published of them (invariant 5).
+func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
+	bodies := make([][]byte, len(d.Customers))
+	err := t.rows(ctx, `INSERT INTO customer (id, status, body) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET status = excluded.status, body = excluded.body`,
+		len(d.Customers), func(i int) (args []any, err error) {
+			c := d.Customers[i]
+			bodies[i], err = encode(c)
+			return []any{c.ID[:], string(c.Status), bodies[i]}, err
+		})
+	if err != nil {
+		return err
+	}
+	err = t.rows(ctx, "INSERT INTO customer_history (customer, version, at, body) VALUES (?, ?, ?, ?)",
+		len(d.Customers), func(i int) ([]any, error) {
+			c := d.Customers[i]
+			return []any{c.ID[:], c.Version, c.UpdatedAt.UTC().Format(time.RFC3339Nano), bodies[i]}, nil
+		})
+	if err != nil {
+		return err
+	}
+	return t.rows(ctx, "INSERT INTO outbox (id, customer, version, value) VALUES (?, ?, ?, ?)",
+		len(d.Customers), func(i int) ([]any, error) {
+			c := d.Customers[i]
+			value, err := c.Published()
+			var column any // nil is a tombstone, and no empty value
+			if value != nil {
+				column = value
+			}
+			return []any{c.PublishedID(), c.ID[:], c.Version, column}, err
+		})
+}
+
+// forget leaves nothing of an erased record in the past of any customer, nor in what still waits to be published. It looks at every
+// line of history: erasures are rare, and a record may have been with several customers.
+func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
+	for _, r := range d.Records {
+		if !r.Erased() {
+			continue
+		}
+		t.erased = true
+		for _, query := range []string{
+			"DELETE FROM customer_history WHERE instr(body, ?) > 0", "DELETE FROM outbox WHERE instr(value, ?) > 0",
+		} {
+			if _, err := t.raw.ExecContext(ctx, query, r.ID.String()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {
+	of := make([]customer.InteractionID, len(d.Interactions))
+	for i, in := range d.Interactions {
+		of[i] = in.ID
+	}
+	olds, err := t.Interactions(ctx, of)
+	if err != nil {
+		return err
+	}
+	var drop, put list
+	say := func(l *list, in *customer.Interaction) {
+		for _, p := range in.Parties {
+			l.row()
+			l.id(p.Record).num(in.OccurredAt.UnixMilli()).id(in.ID)
+		}
+	}
+	for i, in := range d.Interactions {
+		if olds[i] != nil {
+			say(&drop, olds[i])
+		}
+		say(&put, in)
+	}
+	err = t.rows(ctx, `INSERT INTO interaction (id, forgotten, body) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET forgotten = excluded.forgotten, body = excluded.body`,
+		len(d.Interactions), func(i int) ([]any, error) {
+			body, err := encode(d.Interactions[i])
+			return []any{of[i][:], flag(d.Interactions[i].Forgotten()), body}, err
+		})
+	if err != nil {
+		return err
+	}
+	return t.arrays(ctx, []array{
+		{`DELETE FROM party WHERE (record, occurred, interaction) IN
+			(SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?))`, drop},
+		{"INSERT OR REPLACE INTO party (record, occurred, interaction) SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)", put},
+	})
+}
+
+func (t *tx) decided(ctx context.Context, d *customer.Delta) error {
+	return t.rows(ctx, "INSERT OR REPLACE INTO decision (id, a, b, undone, body) VALUES (?, ?, ?, ?, ?)", len(d.Decisions),
+		func(i int) ([]any, error) {
+			dec := d.Decisions[i]
+			body, err := encode(dec)
+			return []any{dec.ID, dec.A[:], dec.B[:], flag(dec.Undone), body}, err
+		})
+}
+
+func (t *tx) dead(ctx context.Context, d *customer.Delta) error {
+	return t.rows(ctx, "INSERT OR REPLACE INTO dead_letter (id, source, at, body) VALUES (?, ?, ?, ?)", len(d.Dead),
+		func(i int) ([]any, error) {
+			l := d.Dead[i]
+			body, err := encode(l)
+			return []any{l.ID, l.Source, l.At.UnixMicro(), body}, err
+		})
+}

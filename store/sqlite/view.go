@@ -1,0 +1,255 @@
+package sqlite
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// querier is a transaction, reading or writing.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// view answers from one transaction: a statement a call, whatever its size.
+type view struct{ q querier }
+
+// View runs fn on one state of the file; writers go on meanwhile.
+func (s *Store) View(ctx context.Context, fn func(customer.View) error) error {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return s.explain(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return s.explain(fn(view{tx}))
+}
+
+// each runs a query and calls fn for each row.
+func (v view) each(ctx context.Context, query string, args []any, fn func(*sql.Rows) error) (err error) {
+	rows, err := v.q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	for rows.Next() {
+		if err := fn(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (v view) Records(ctx context.Context, of []customer.RecordID) ([]*customer.Record, error) {
+	return bodies[customer.Record](ctx, v, "record", of)
+}
+
+func (v view) Customers(ctx context.Context, of []customer.CustomerID) ([]*customer.Customer, error) {
+	return bodies[customer.Customer](ctx, v, "customer", of)
+}
+
+func (v view) Interactions(ctx context.Context, of []customer.InteractionID) ([]*customer.Interaction, error) {
+	return bodies[customer.Interaction](ctx, v, "interaction", of)
+}
+
+func bodies[T any, ID ~[16]byte](ctx context.Context, v view, table string, of []ID) ([]*T, error) {
+	out := make([]*T, len(of))
+	if len(of) == 0 {
+		return out, nil
+	}
+	query := "SELECT e.key, t.body FROM json_each(?) e JOIN " + table + " t ON t.id = unhex(e.value)"
+	err := v.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var i int
+		var body sql.RawBytes
+		if err := rows.Scan(&i, &body); err != nil {
+			return err
+		}
+		read, err := decode[T](body)
+		out[i] = read
+		return err
+	})
+	return out, err
+}
+
+func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]customer.Holder, error) {
+	out := make([][]customer.Holder, len(keys))
+	if len(keys) == 0 || limit <= 0 {
+		return out, nil
+	}
+	var l list
+	for _, k := range keys {
+		l.row()
+		l.num(keyNumber(k))
+	}
+	// The inner query finds the last holder within the limit, so that a key with many holders costs no more than the limit.
+	const query = `SELECT e.key, k.record, k.node FROM json_each(?1) e JOIN record_key k ON k.key = e.value ->> 0
+		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ->> 0 ORDER BY record LIMIT 1 OFFSET ?2), x'ffffffffffffffffffffffffffffffffff')
+		ORDER BY e.key, k.record`
+	err := v.each(ctx, query, []any{l.String(), limit - 1}, func(rows *sql.Rows) error {
+		var i int
+		var record sql.RawBytes
+		var node int64
+		if err := rows.Scan(&i, &record, &node); err != nil {
+			return err
+		}
+		out[i] = append(out[i], customer.Holder{Record: customer.RecordID(record), Node: uint64(node)})
+		return nil
+	})
+	return out, err
+}
+
+func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*customer.Component, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	// The members come in the order in which their component is first asked for.
+	const query = `WITH c AS (SELECT m.component AS id, min(e.key) AS first FROM json_each(?) e JOIN member m ON m.record = unhex(e.value) GROUP BY 1)
+		SELECT m.record, m.component, m.customer, m.live FROM c JOIN member m ON m.component = c.id ORDER BY c.first, m.record`
+	var out []*customer.Component
+	at := map[customer.RecordID]int{} // record -> component
+	var all []customer.RecordID
+	err := v.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var record, component, cus sql.RawBytes
+		var m customer.Membership
+		if err := rows.Scan(&record, &component, &cus, &m.Live); err != nil {
+			return err
+		}
+		m.Record, m.Component, m.Customer = customer.RecordID(record), customer.RecordID(component), customer.CustomerID(cus)
+		if n := len(out); n == 0 || out[n-1].Members[0].Component != m.Component {
+			out = append(out, &customer.Component{})
+		}
+		c := out[len(out)-1]
+		c.Members = append(c.Members, m)
+		at[m.Record] = len(out) - 1
+		all = append(all, m.Record)
+		return nil
+	})
+	if err != nil || len(all) == len(out) { // alone: nothing stands between
+		return out, err
+	}
+	if err := v.edges(ctx, all, at, out); err != nil {
+		return nil, err
+	}
+	return out, v.decisions(ctx, all, at, out)
+}
+
+func (v view) edges(ctx context.Context, all []customer.RecordID, at map[customer.RecordID]int, out []*customer.Component) error {
+	const query = `SELECT g.a, g.b, g.weight, g.threshold, g.levels, g.rule, g.against
+		FROM json_each(?) e JOIN edge g ON g.a = unhex(e.value) ORDER BY g.a, g.b`
+	return v.each(ctx, query, []any{ids(all)}, func(rows *sql.Rows) error {
+		var a, b, levels sql.RawBytes
+		var e customer.Edge
+		if err := rows.Scan(&a, &b, &e.Weight, &e.Threshold, &levels, &e.Rule, &e.Against); err != nil {
+			return err
+		}
+		e.A, e.B, e.Levels = customer.RecordID(a), customer.RecordID(b), bytes.Clone(levels)
+		if i := at[e.A]; i == at[e.B] {
+			out[i].Edges = append(out[i].Edges, e)
+		}
+		return nil
+	})
+}
+
+func (v view) decisions(ctx context.Context, all []customer.RecordID, at map[customer.RecordID]int, out []*customer.Component) error {
+	const query = `SELECT d.body FROM json_each(?) e JOIN decision d ON d.a = unhex(e.value) WHERE d.undone = 0 ORDER BY d.id`
+	return v.each(ctx, query, []any{ids(all)}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		d, err := decode[customer.Decision](body)
+		if err != nil {
+			return err
+		}
+		i, known := at[d.A]
+		if j, too := at[d.B]; known && too && i == j {
+			out[i].Decisions = append(out[i].Decisions, *d)
+		}
+		return nil
+	})
+}
+
+func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) ([]*customer.Interaction, error) {
+	if len(of) == 0 || limit <= 0 {
+		return nil, nil
+	}
+	const query = `SELECT i.body FROM (SELECT DISTINCT p.interaction AS id, p.occurred AS occurred
+		FROM json_each(?) e JOIN party p ON p.record = unhex(e.value) ORDER BY p.occurred DESC, p.interaction LIMIT ?) t
+		JOIN interaction i ON i.id = t.id`
+	var out []*customer.Interaction
+	err := v.each(ctx, query, []any{ids(of), limit}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		in, err := decode[customer.Interaction](body)
+		out = append(out, in)
+		return err
+	})
+	slices.SortFunc(out, func(a, b *customer.Interaction) int {
+		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return out, err
+}
+
+// EachCustomer walks over all active customers on one state of the file.
+func (s *Store) EachCustomer(
+	ctx context.Context, fn func(*customer.Customer, []*customer.Record, []*customer.Interaction) error,
+) error {
+	return s.View(ctx, func(cv customer.View) error {
+		v := cv.(view) //nolint:forcetypeassert // of our own making
+		for last := int64(-1); ; {
+			page, err := v.page(ctx, &last)
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			for _, c := range page {
+				of := make([]customer.RecordID, len(c.Members))
+				for i, m := range c.Members {
+					of[i] = m.Record
+				}
+				slices.SortFunc(of, func(a, b customer.RecordID) int { return bytes.Compare(a[:], b[:]) })
+				records, err := v.Records(ctx, of)
+				if err != nil {
+					return err
+				}
+				line, err := v.Timeline(ctx, of, everything)
+				if err != nil {
+					return err
+				}
+				if err := fn(c, records, line); err != nil {
+					return err
+				}
+			}
+		}
+	})
+}
+
+const (
+	pageSize   = 500
+	everything = 1 << 30
+)
+
+// page reads the next customers behind a row number.
+func (v view) page(ctx context.Context, last *int64) ([]*customer.Customer, error) {
+	var out []*customer.Customer
+	const query = "SELECT rowid, body FROM customer WHERE rowid > ? AND status = 'active' ORDER BY rowid LIMIT ?"
+	err := v.each(ctx, query, []any{*last, pageSize}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(last, &body); err != nil {
+			return err
+		}
+		c, err := decode[customer.Customer](body)
+		out = append(out, c)
+		return err
+	})
+	return out, err
+}
+
