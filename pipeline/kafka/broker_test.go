@@ -429,7 +429,8 @@ func TestKcat(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), "from-kcat", "k", "for kcat")
-	if got := run("", "-t", "from-kcat", "-C", "-o", "beginning", "-e", "-q"); !strings.Contains(got, "lz4\nzstd\n") || !strings.Contains(got, "for kcat\n") {
+	got := run("", "-t", "from-kcat", "-C", "-o", "beginning", "-e", "-q")
+	if !strings.Contains(got, "lz4\nzstd\n") || !strings.Contains(got, "for kcat\n") {
 		t.Errorf("got %q", got)
 	}
 }

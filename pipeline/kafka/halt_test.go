@@ -202,7 +202,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"compacted tail: next is behind the batch", []step{records(batch(0, 3, none, "a")...), records(tail...)}, []string{"a", "e"}, "", 5},
 		{"a batch without records", []step{records(batch(0, 3, none)...), records(tail...)}, []string{"e"}, "", 5},
-		{"cut at the byte limit", []step{records(join(good, flipped[:40])...), records(batch(2, 2, none, "c")...)}, []string{"a", "b", "c"}, "", 3},
+		{"cut at the byte limit", []step{records(join(good, flipped[:40])...), records(batch(2, 2, none, "c")...)},
+			[]string{"a", "b", "c"}, "", 3},
 		{"wrong checksum", []step{records(join(good, flipped, tail)...), records(flipped...), records(flipped...)},
 			[]string{"a", "b"}, kafka.HaltCorrupt, 2},
 		{"wrong checksum once", []step{records(flipped...), records(good...)}, []string{"a", "b"}, "", 2},

@@ -41,7 +41,9 @@ func TestPublishedRecord(t *testing.T) {
 	got := take(t, ch, 3)
 	id := func(v string) event.Header { return event.Header{Key: kafka.IDHeader, Value: []byte(v)} }
 	want := []event.Message{
-		{Key: []byte("k"), Value: []byte("v"), Headers: []event.Header{id("uuid-1"), {Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("2")}}},
+		{Key: []byte("k"), Value: []byte("v"), Headers: []event.Header{
+			id("uuid-1"), {Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("2")},
+		}},
 		{Key: []byte{}, Value: nil, Headers: []event.Header{id("own")}},
 		{Key: nil, Value: []byte{}, Headers: []event.Header{id("uuid-3")}},
 	}

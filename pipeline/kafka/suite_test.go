@@ -106,9 +106,15 @@ func TestWatermill(t *testing.T) {
 		partitions int
 		o          kafka.SubscriberOptions
 	}{
-		"many in flight": {tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true}, 8, kafka.SubscriberOptions{MaxRedelivery: time.Millisecond}},
+		"many in flight": {
+			tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true},
+			8, kafka.SubscriberOptions{MaxRedelivery: time.Millisecond},
+		},
 		"one in flight": {
-			tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true, GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: true},
+			tests.Features{
+				Persistent: true, NewSubscriberReceivesOldMessages: true,
+				GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: true,
+			},
 			1, kafka.SubscriberOptions{MaxInFlight: 1, MaxRedelivery: time.Millisecond},
 		},
 	} {
