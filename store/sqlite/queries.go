@@ -18,7 +18,7 @@ func (s *Store) Claim(ctx context.Context, source, topic string, partitions []in
 		return nil, s.explain(err)
 	}
 	defer func() { _ = raw.Rollback() }()
-	t := &tx{view: view{raw}, raw: raw}
+	t := &tx{view: view{raw}, raw: raw, store: s}
 	out := make([]event.Position, len(partitions))
 	for i, n := range partitions {
 		p := event.Position{Partition: event.Partition{Source: source, Topic: topic, Partition: n}, Next: -1, Epoch: -1}

@@ -17,7 +17,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
+	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 	driver "modernc.org/sqlite"
 )
@@ -28,6 +30,10 @@ type Store struct {
 	lock   *os.File
 	writer *sql.DB // one connection
 	reader *sql.DB // several, read only
+
+	writing sync.Mutex // one Update at a time; guards what follows
+	records *recent[customer.RecordID, customer.Record]
+	known   *recent[customer.CustomerID, customer.Customer]
 }
 
 const (
@@ -53,7 +59,11 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, lock: lock}
+	s := &Store{
+		path: path, lock: lock,
+		records: newRecent[customer.RecordID, customer.Record](recentRecords),
+		known:   newRecent[customer.CustomerID, customer.Customer](recentCustomers),
+	}
 	if err := s.open(ctx); err != nil {
 		_ = s.Close()
 		return nil, s.explain(err)

@@ -12,17 +12,25 @@ import (
 
 // Update runs fn in one transaction that holds the write lock from its beginning, so nothing that it read can change under it.
 func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	raw, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return s.explain(err)
 	}
 	defer func() { _ = raw.Rollback() }()
-	t := &tx{view: view{raw}, raw: raw}
+	t := &tx{view: view{raw}, raw: raw, store: s}
 	if err := fn(t); err != nil {
 		return s.explain(err)
 	}
 	if err := raw.Commit(); err != nil {
 		return s.explain(err)
+	}
+	for _, r := range t.wrote.Records {
+		s.records.put(r.ID, r)
+	}
+	for _, c := range t.wrote.Customers {
+		s.known.put(c.ID, c)
 	}
 	if t.erased { // the log, too, keeps no byte of the value
 		_, err := s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -33,9 +41,27 @@ func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 
 type tx struct {
 	view
-	raw     *sql.Tx
-	applied bool
-	erased  bool
+	raw    *sql.Tx
+	store  *Store
+	wrote  customer.Delta // what was applied: becomes known when it is committed
+	done   bool
+	erased bool
+}
+
+// Records answers from what is kept, else from the file. Before Apply, what stands in the file is what was committed.
+func (t *tx) Records(ctx context.Context, of []customer.RecordID) ([]*customer.Record, error) {
+	if t.done {
+		return t.view.Records(ctx, of)
+	}
+	return t.store.records.read(of, func(rest []customer.RecordID) ([]*customer.Record, error) { return t.view.Records(ctx, rest) })
+}
+
+// Customers answers from what is kept, else from the file.
+func (t *tx) Customers(ctx context.Context, of []customer.CustomerID) ([]*customer.Customer, error) {
+	if t.done {
+		return t.view.Customers(ctx, of)
+	}
+	return t.store.known.read(of, func(rest []customer.CustomerID) ([]*customer.Customer, error) { return t.view.Customers(ctx, rest) })
 }
 
 // Advance checks and moves positions (invariants 1 and 2).
@@ -68,10 +94,10 @@ func (t *tx) put(ctx context.Context, p event.Position) error {
 
 // Apply writes a delta.
 func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
-	if t.applied {
+	if t.done {
 		return errors.New("a transaction applies one delta")
 	}
-	t.applied = true
+	t.done, t.wrote = true, *d
 	for _, step := range []func(context.Context, *customer.Delta) error{
 		t.forget, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead,
 	} {

@@ -252,4 +252,3 @@ func (v view) page(ctx context.Context, last *int64) ([]*customer.Customer, erro
 	})
 	return out, err
 }
-
