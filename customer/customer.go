@@ -52,7 +52,7 @@ type Member struct {
 type Attribute struct {
 	Path Path `json:"path"`
 	Claim
-	Rule   string  `json:"rule"` // which rule of the policy decided: only trust verified recent frequent tie union
+	Rule   string  `json:"rule"` // which rule of the policy decided: only trust current verified recent whole denial union tie
 	Losers []Claim `json:"losers,omitempty"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -365,5 +366,31 @@ func TestUnknownIDs(t *testing.T) {
 	}
 	if _, err := h.Why(t.Context(), "nonsense", "bank/1"); event.ClassOf(err) != event.Permanent {
 		t.Errorf("a name that is none: %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	h := open(t)
+	party := append(person("Ana", "Ruiz", "1980-02-03", "Ana.Ruiz@mail.test", "+34600111222"), identifier("nationalId", "536-90-4399", customer.S3))
+	h.absorb(t, customer.Change{Source: "bank", Key: "1", Op: customer.Upsert, Version: sequence(1, "p"), Party: party})
+	for name, q := range map[string]customer.Query{
+		"e-mail":             {Email: "ana.ruiz@MAIL.test"},
+		"telephone":          {Phone: "+34 600 111 222"},
+		"name":               {Name: "ana ruiz"},
+		"name and date":      {Name: "Ana Ruiz", BirthDate: "1980-02-03"},
+		"typed identifier":   {Identifier: "nationalId:536-90-4399"},
+		"identifier":         {Identifier: "536904399"},
+		"source and key":     {Source: "bank", Key: "1"},
+		"e-mail and a name":  {Email: "ana.ruiz@mail.test", Name: "Ruiz"},
+		"not: another name":  {Email: "ana.ruiz@mail.test", Name: "Smith"},
+		"not: another date":  {Name: "Ana Ruiz", BirthDate: "1981-02-03"},
+		"not: another kind":  {Identifier: "passport:536-90-4399"},
+		"not: another key":   {Source: "bank", Key: "2"},
+		"not: not an e-mail": {Email: "nobody@mail.test"},
+	} {
+		found, err := h.Find(t.Context(), q)
+		if want := !strings.HasPrefix(name, "not:"); err != nil || want != (len(found) == 1) {
+			t.Errorf("%s: found %d: %v", name, len(found), err)
+		}
 	}
 }

@@ -20,9 +20,10 @@ const (
 // maxHolders bounds how many records of a key are read; a key with more is generic whatever its cap.
 const maxHolders = 100
 
+// identifierKey passes over case, blanks and the marks that people put between digits.
 func identifierKey(value string) Key {
 	h := fnv.New64a()
-	h.Write([]byte(strings.ToLower(strings.Join(strings.Fields(value), ""))))
+	h.Write([]byte(strings.ToLower(strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "").Replace(value))))
 	return Key{Type: keyIdentifier, Hash: h.Sum64()}
 }
 
