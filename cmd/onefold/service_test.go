@@ -238,7 +238,7 @@ func TestEnvironment(t *testing.T) {
 		file := configured(t, t.TempDir(), "")
 		serve(t, file)
 		_, errs, code := typed(t, "", "run", "--config", file)
-		if code != exitEnvironment || !strings.Contains(errs, "another process") {
+		if code != exitEnvironment || !strings.Contains(errs, "is using") {
 			t.Errorf("%d %s", code, errs)
 		}
 	})

@@ -127,7 +127,10 @@ func (p *program) simulateInto(ctx context.Context, town *simulation.Town, dir s
 		_ = truth.Write([]string{t.Source, t.Key, t.Person})
 	}
 	truth.Flush()
-	fmt.Fprintf(p.err, "%d messages written to %s, with truth.csv\n", n, dir)
+	if messages {
+		fmt.Fprintf(p.err, "%d messages written to %s\n", n, dir)
+	}
+	fmt.Fprintf(p.err, "the truth is in %s\n", filepath.Join(dir, "truth.csv"))
 	return truth.Error()
 }
 

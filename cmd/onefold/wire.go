@@ -117,13 +117,13 @@ func (s *service) openStore(ctx context.Context) error {
 	}
 	store, err := sqlite.Open(ctx, s.config.Store.SQLite.Path)
 	if err != nil {
-		return surroundings(err, "the store is "+s.config.Store.SQLite.Path)
+		return surroundings(err, "")
 	}
 	s.store = store
 	s.closers = append(s.closers, store.Close)
 	key, err := store.InstallationKey(ctx)
 	if err != nil {
-		return surroundings(err, "the store is "+s.config.Store.SQLite.Path)
+		return surroundings(err, "")
 	}
 	ids, err := customer.NewIDs(key)
 	if err != nil {
