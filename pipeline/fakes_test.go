@@ -313,7 +313,9 @@ type tester interface {
 // mapFunc is a Source made of a function.
 type mapFunc func(ctx context.Context, m *event.Message) ([]customer.Change, error)
 
-func (f mapFunc) Map(ctx context.Context, m *event.Message) ([]customer.Change, error) { return f(ctx, m) }
+func (f mapFunc) Map(ctx context.Context, m *event.Message) ([]customer.Change, error) {
+	return f(ctx, m)
+}
 
 // plain maps every message to one change.
 func plain(_ context.Context, m *event.Message) ([]customer.Change, error) {

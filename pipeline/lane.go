@@ -139,6 +139,7 @@ func (s *Sequencer) enter(t *ticket) bool {
 		t.lane = l
 		l.last = t.message.Offset
 		l.queue = append(l.queue, t)
+		s.arrived = s.now()
 		p.messages++
 		p.bytes += t.bytes
 		s.count(l, t)

@@ -29,7 +29,7 @@ type Limits struct {
 	GroupMessages int           // messages a transaction
 	GroupChanges  int           // changes a transaction
 	GroupBytes    int64         // keys, values and headers a transaction
-	Linger        time.Duration // how long the first message that is ready waits for others
+	Linger        time.Duration // longest that the first message that is ready waits for others; a fifth of it where none come
 	MessageBytes  int           // of a value; a longer one is a dead letter
 	MapTimeout    time.Duration // of one call of Map
 	MapConcurrent int           // calls of Map at a time, a source; default twice the processors

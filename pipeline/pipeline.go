@@ -79,7 +79,7 @@ func NewIngest(c IngestConfig, sub message.Subscriber, absorber Absorber, log *s
 // ended or every subscription has, and an error if it had to stop by itself: event.ErrFenced is in its chain when another
 // process has claimed a partition of ours. Run is called once.
 func (in *Ingest) Run(ctx context.Context) error {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: in.c.Limits.Drain + closeGrace}, in.quiet())
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: in.c.Limits.Drain + closeGrace}, talk{in.log})
 	if err != nil {
 		return fmt.Errorf("ingest: %w", err)
 	}
@@ -140,9 +140,18 @@ func (in *Ingest) route(ctx context.Context, router *message.Router) {
 	}
 }
 
-// quiet lets the router's own talk be heard at debug level only; what matters is logged here.
-func (in *Ingest) quiet() watermill.LoggerAdapter {
-	return watermill.NewSlogLoggerWithLevelMapping(in.log, map[slog.Level]slog.Level{
-		slog.LevelInfo: slog.LevelDebug, slog.LevelDebug: watermill.LevelTrace,
-	})
+// talk carries what the router has to say into our log: its errors, and at debug level what it begins and ends. What it says
+// of every single message is left out; that costs more than the rest of the router.
+type talk struct{ log *slog.Logger }
+
+func (t talk) Error(msg string, err error, _ watermill.LogFields) {
+	t.log.Error("router: "+msg, slog.String("error", err.Error()))
 }
+
+func (t talk) Info(msg string, _ watermill.LogFields) { t.log.Debug("router: " + msg) }
+
+func (talk) Debug(string, watermill.LogFields) {}
+
+func (talk) Trace(string, watermill.LogFields) {}
+
+func (t talk) With(watermill.LogFields) watermill.LoggerAdapter { return t }

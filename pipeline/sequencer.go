@@ -36,6 +36,7 @@ type Sequencer struct {
 	order    []*lane                   // the same, in the order of their first message
 	turn     int                       // which of them the next group begins with
 	prepared load                      // what is ready in all lanes and in no group
+	arrived  time.Time                 // when the last message was taken
 	since    time.Time                 // when the oldest of it became so; zero: it has waited enough
 	failing  error                     // why the last try to absorb failed; nil where it went well
 	fault    error                     // what ended the run
@@ -175,13 +176,17 @@ func (s *Sequencer) run(ctx context.Context) {
 	}
 }
 
-// linger waits until there is enough for a group, or the first message that is ready has waited for others long enough. It
-// answers false when ctx ends.
+// linger waits until there is enough for a group: the limits are reached, or the first message that is ready has waited long
+// enough, or it would wait in vain, because all that was delivered is ready and nothing has come for a while: a subscriber that
+// has reached its own limit delivers no more before something is committed. It answers false when ctx ends.
 func (s *Sequencer) linger(ctx context.Context) bool {
-	for waited := false; ; {
+	quiet := s.limits.Linger / quietShare
+	for waited := time.Duration(0); ; {
 		s.mu.Lock()
-		rest := s.limits.Linger - s.now().Sub(s.since)
-		some, enough := s.prepared.messages > 0, waited || s.full() || s.since.IsZero() || rest <= 0
+		now, some := s.now(), s.prepared.messages > 0
+		idle := now.Sub(s.arrived)
+		vain := idle >= quiet && s.prepared.messages == s.pending()
+		enough := s.full() || s.since.IsZero() || vain || max(waited, now.Sub(s.since)) >= s.limits.Linger
 		s.mu.Unlock()
 		if ctx.Err() != nil {
 			return false
@@ -189,17 +194,33 @@ func (s *Sequencer) linger(ctx context.Context) bool {
 		if some && enough {
 			return true
 		}
-		var over <-chan time.Time
+		var tick <-chan time.Time
+		wait := quiet
 		if some {
-			over = time.After(rest)
+			if idle < quiet {
+				wait -= idle
+			}
+			tick = time.After(wait)
 		}
 		select {
 		case <-ctx.Done():
 		case <-s.woken:
-		case <-over:
-			waited = true
+		case <-tick:
+			waited += wait // for clocks that stand still
 		}
 	}
+}
+
+// quietShare is which part of Linger without a new message is quiet.
+const quietShare = 5
+
+// pending answers how many messages are taken and not finished.
+func (s *Sequencer) pending() int {
+	n := 0
+	for _, in := range s.inlets {
+		n += in.pending.messages
+	}
+	return n
 }
 
 // gather takes a group: what is ready of each lane, in order, as far as the limits go. Lanes take turns to be the first, so
