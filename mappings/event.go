@@ -14,6 +14,7 @@ import (
 type rule struct {
 	name   string
 	when   func(s *language.Scope) (bool, *event.Error)
+	always bool   // there is no when
 	ignore string // reason to leave such messages out
 	roots  []*language.Path
 	parts  []*part
@@ -72,9 +73,9 @@ func (l *builder) rule(y *language.YAML) *rule {
 		l.Say(y, "name: lower-case letters, digits, - _ .", "an event needs a name")
 	}
 	e := l.Top(y.Get("schema"))
-	r.when = l.Condition(y.Get("when"), e)
+	r.when, r.always = l.Condition(y.Get("when"), e), !y.Has("when")
 	if ignore := y.Get("ignore"); ignore != nil {
-		r.ignore = l.reason(ignore)
+		r.ignore = l.code(ignore, "a reason")
 		for i := range y.Keys {
 			if k := &y.Keys[i]; !slices.Contains([]string{"name", "when", "ignore", "schema"}, k.Name) {
 				l.SayKey(y, k, "remove it, or ignore", "an event that is ignored states nothing")
@@ -126,11 +127,11 @@ func (p *part) levelText() (text string) {
 	return text
 }
 
-// reason reads a short code that is counted.
-func (l *builder) reason(y *language.YAML) string {
-	code := l.String(y, "a reason")
+// code reads a short name that is counted: of a system, a reason.
+func (l *builder) code(y *language.YAML, what string) string {
+	code := l.String(y, what)
 	if strings.Trim(code, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		l.Say(y, "lower-case letters, digits and -, such as test-mode", "a reason is a short code, since it is counted")
+		l.Say(y, "lower-case letters, digits and -, such as test-mode", "%s is a short code, since it is counted", what)
 	}
 	return code
 }
@@ -218,7 +219,7 @@ func (l *builder) skip(p *part, y *language.YAML, e language.Env) {
 					l.Say(item, "skip: [{when: test == true, reason: test-mode}]", "when and reason are expected here")
 					continue
 				}
-				p.skips = append(p.skips, skip{when: l.Condition(item.Get("when"), e), reason: l.reason(item.Get("reason"))})
+				p.skips = append(p.skips, skip{when: l.Condition(item.Get("when"), e), reason: l.code(item.Get("reason"), "a reason")})
 			}
 		}
 	case y.Kind == language.Object:

@@ -71,6 +71,10 @@ func (l *builder) identifier(y *language.YAML, e language.Env) *identifier {
 		}
 		return nil
 	}
+	if id.issuer == nil && l.m.instance == nil && !id.clear {
+		l.Say(y, "say issuer here, or instance at the top",
+			"nobody is named as who gave this identifier: it means something within its issuer only")
+	}
 	id.element = id.kind
 	if id.strength == "" {
 		id.strength = usualStrength(id.kind)

@@ -5,10 +5,7 @@ package mappings
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
-	"fmt"
 	"io/fs"
 	"strings"
 	"time"
@@ -60,33 +57,11 @@ func Load(fsys fs.FS, dir string) (*Mapping, event.Diagnostics) {
 	if top := l.Parse(b); top != nil {
 		l.mapping(top)
 	}
-	l.m.about.Version = l.hash()
+	l.m.about.Version = l.Version()
 	if len(l.Found) > 0 {
 		return nil, l.Diagnostics()
 	}
 	return l.m, nil
-}
-
-// hash answers the version of the content: of all files but the cases, which change nothing.
-func (l *builder) hash() string {
-	h := sha256.New()
-	_ = fs.WalkDir(l.Fsys, l.Dir, func(name string, d fs.DirEntry, err error) error {
-		rest := strings.TrimPrefix(strings.TrimPrefix(name, l.Dir), "/")
-		switch {
-		case err != nil:
-			return nil //nolint:nilerr // what cannot be read is no part of the mapping
-		case d.IsDir() && rest == "cases":
-			return fs.SkipDir
-		case d.IsDir() || !(strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".json")):
-			return nil
-		}
-		if b, err := fs.ReadFile(l.Fsys, name); err == nil {
-			fmt.Fprintf(h, "%s\x00%d\x00", rest, len(b))
-			h.Write(b)
-		}
-		return nil
-	})
-	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // mapping compiles the top of the file.
@@ -103,7 +78,7 @@ func (l *builder) mapping(y *language.YAML) {
 	l.Word(y.Get("onefold"), "a language that this version reads", edition)
 	m := l.m
 	m.about.Kind = "mapping"
-	m.about.Name = l.reason(orNothing(y.Get("system"), y))
+	m.about.Name = l.code(y.Get("system"), "the name of a system")
 	m.about.Domain = l.Word(y.Get("domain"), "a domain", "banking", "pos", "ecommerce", "crm", "service", "marketing")
 	l.decoding(y.Get("decode"))
 	m.dialect.Unknown = l.Strings(y.Get("unknown"), "a placeholder")
@@ -112,6 +87,9 @@ func (l *builder) mapping(y *language.YAML) {
 	l.place(y)
 	m.instance = l.Source(y.Get("instance"), l.Top(nil))
 	l.onNull(y.Get("on_null"))
+	if list := y.Get("events"); list != nil && list.Kind == language.List && len(list.Items) == 0 {
+		l.Say(list, "see docs/mapping-language.md", "there is no event: every message would be left out")
+	}
 	names := map[string]int{}
 	for _, item := range l.entries(y.Get("events"), "events") {
 		r := l.rule(item)
@@ -121,16 +99,12 @@ func (l *builder) mapping(y *language.YAML) {
 		if names[r.name]++; names[r.name] == 2 {
 			l.Say(item, "give it another", "there is another event of the name %q", r.name)
 		}
+		if n := len(m.rules); n > 0 && m.rules[n-1].always {
+			l.Say(item, "put it before the event without a when", "no message comes here: the event before takes all")
+		}
 		m.rules = append(m.rules, r)
 		m.about.Events = append(m.about.Events, r.name)
 	}
-}
-
-func orNothing(y, place *language.YAML) *language.YAML {
-	if y == nil {
-		return &language.YAML{Kind: language.Scalar, Text: "x", Line: place.Line, Col: place.Col}
-	}
-	return y
 }
 
 // place reads what texts of dates and telephone numbers are to be read with, if they do not say themselves.

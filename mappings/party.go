@@ -49,7 +49,9 @@ func (out *statements) add(s *frame, src *language.Source, path customer.Path, v
 		return language.Invalid(src.Where(s.Scope), "more than %d statements about one party, which is the limit", customer.MaxStatements)
 	}
 	out.list = append(out.list, st)
-	s.run.note(src, s, "party."+path.String(), st.State)
+	if s.run.trace != nil {
+		s.run.note(src, s, "party."+path.String(), st.State)
+	}
 	return nil
 }
 

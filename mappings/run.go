@@ -35,9 +35,6 @@ func (r *run) frame(doc *codec.Node) *frame {
 
 // note tells a trial which expression gave a statement.
 func (r *run) note(src *language.Source, s *frame, path string, state customer.State) {
-	if r.trace == nil {
-		return
-	}
 	r.trace(Trace{
 		Change: r.current, Path: path, State: state.String(), Expression: src.Y.String(), Line: src.Y.Line, Input: src.Where(s.Scope),
 	})

@@ -254,7 +254,7 @@ func (l *Compiler) table(y *YAML, name string) map[string]string {
 	if b == nil {
 		return nil
 	}
-	in := Compiler{Fsys: l.Fsys, Dir: l.Dir, file: name}
+	in := Compiler{fsys: l.fsys, dir: l.dir, file: name}
 	top := in.Parse(b)
 	table := map[string]string{}
 	if top != nil && in.allowAny(top) {

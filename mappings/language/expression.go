@@ -238,8 +238,22 @@ func pathOf(n ast.Node) (string, bool) {
 	return "", false
 }
 
+// start answers where a path begins: a member's own place is that of its dot.
+func start(n ast.Node) int {
+	for {
+		switch m := n.(type) {
+		case *ast.MemberNode:
+			n = m.Node
+		case *ast.ChainNode:
+			n = m.Node
+		default:
+			return n.Location().From
+		}
+	}
+}
+
 func (x *expression) path(n ast.Node, text string) *term {
-	src := x.l.short(x.y, x.y.part(text, n.Location().From), x.e, AText)
+	src := x.l.short(x.y, x.y.part(text, start(n)), x.e, AText)
 	if src == nil {
 		x.failed = true
 		return &term{}

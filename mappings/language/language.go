@@ -5,9 +5,12 @@
 package language
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -22,12 +25,13 @@ import (
 
 // Compiler compiles what one mapping file says. It goes on after a fault, so that a person sees all of them at once.
 type Compiler struct {
-	Fsys    fs.FS
-	Dir     string
+	fsys    fs.FS
+	dir     string
 	file    string // that diagnostics are about
 	anchors map[string]ast.Node
 	nodes   int
 	Found   event.Diagnostics
+	read    map[string][]byte // files that were read, by name
 	kit     map[string]*function
 	d       *Dialect
 	tables  map[string]map[string]string
@@ -35,7 +39,10 @@ type Compiler struct {
 
 // NewCompiler returns a compiler of a file in a folder; d is filled in while it reads.
 func NewCompiler(fsys fs.FS, dir, file string, d *Dialect) *Compiler {
-	l := &Compiler{Fsys: fsys, Dir: dir, file: path.Join(dir, file), kit: map[string]*function{}, tables: map[string]map[string]string{}, d: d}
+	l := &Compiler{
+		fsys: fsys, dir: dir, file: path.Join(dir, file), d: d,
+		kit: map[string]*function{}, tables: map[string]map[string]string{}, read: map[string][]byte{},
+	}
 	for _, f := range functions() {
 		l.kit[f.name] = &f
 	}
@@ -197,8 +204,8 @@ func (l *Compiler) Diagnostics() event.Diagnostics {
 
 // Read reads a file of the mapping's folder; nil after a fault, which has been said.
 func (l *Compiler) Read(y *YAML, name string) []byte {
-	full := path.Join(l.Dir, name)
-	info, err := fs.Stat(l.Fsys, full)
+	full := path.Join(l.dir, name)
+	info, err := fs.Stat(l.fsys, full)
 	switch {
 	case !fs.ValidPath(name) || err != nil:
 		l.Say(y, "names are relative to the mapping's folder, with forward slashes", "the file %q cannot be read", name)
@@ -207,12 +214,23 @@ func (l *Compiler) Read(y *YAML, name string) []byte {
 		l.Say(y, "", "the file %q has %d bytes, the limit is %d", name, info.Size(), maxFile)
 		return nil
 	}
-	b, err := fs.ReadFile(l.Fsys, full)
+	b, err := fs.ReadFile(l.fsys, full)
 	if err != nil || len(b) > maxFile {
 		l.Say(y, "", "the file %q cannot be read", name)
 		return nil
 	}
+	l.read[name] = b
 	return b
+}
+
+// Version answers a hash of all files that were read: it is the mapping's own version.
+func (l *Compiler) Version() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(l.read)) {
+		fmt.Fprintf(h, "%s\x00%d\x00", name, len(l.read[name]))
+		h.Write(l.read[name])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Allow says which keys an object may have, and notes every other with what was probably meant.

@@ -71,6 +71,7 @@ func (x *expression) exists(n *ast.CallNode) *term {
 		return x.fail(n, "write exists(a.b)", "exists takes one path")
 	}
 	text, ok := pathOf(n.Arguments[0])
+	from := start(n.Arguments[0])
 	if c, is := n.Arguments[0].(*ast.CallNode); is && len(c.Arguments) == 1 {
 		if callee, named := c.Callee.(*ast.IdentifierNode); named && callee.Value == "path" {
 			if s, quoted := c.Arguments[0].(*ast.StringNode); quoted {
@@ -81,7 +82,7 @@ func (x *expression) exists(n *ast.CallNode) *term {
 	if !ok {
 		return x.fail(n, `write exists(a.b) or exists(path("a[0]/@b"))`, "exists takes one path")
 	}
-	r := x.l.path(x.y.part(text, n.Location().From), text, 0, x.e)
+	r := x.l.path(x.y.part(text, from), text, 0, x.e)
 	if r == nil || r.many() {
 		return x.fail(n, "", "exists takes a path to one value")
 	}
@@ -107,7 +108,7 @@ func (x *expression) function(n *ast.CallNode, fn *function) *term {
 		if !ok {
 			return x.fail(a, "", "the arguments of %s are texts in quotes or paths", fn.name)
 		}
-		args = append(args, operand{src: x.l.short(x.y, x.y.part(text, a.Location().From), x.e, AText)})
+		args = append(args, operand{src: x.l.short(x.y, x.y.part(text, start(a)), x.e, AText)})
 	}
 	before := len(x.l.Found)
 	c := x.l.call(x.y.part(x.y.Text, n.Location().From), fn.name, args)

@@ -122,7 +122,7 @@ func (l *Compiler) Parse(b []byte) (top *YAML) {
 		return nil
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		l.Say(start, "a mapping begins with onefold: mapping/v1", "the file holds %d YAML documents, one is expected", len(file.Docs))
+		l.Say(start, "a mapping begins with onefold: mapping/v1", "one YAML document is expected in the file, it is empty or holds several")
 		return nil
 	}
 	l.anchors = map[string]ast.Node{}
@@ -188,6 +188,9 @@ func (l *Compiler) tree(n ast.Node, at string, depth int) *YAML {
 		l.pair(y, v, depth)
 	default:
 		l.scalar(y, n)
+	}
+	if y.Kind == Object && len(y.Keys) > 0 && !y.Keys[0].merged { // the library says where its colon is
+		y.Line, y.Col = y.Keys[0].Line, y.Keys[0].Col
 	}
 	return y
 }
