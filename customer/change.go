@@ -99,7 +99,7 @@ const (
 // Interaction is something that happened between a party and the company: an order, a payment, a visit, a ticket.
 type Interaction struct {
 	Key        string        `json:"key"`  // the source's own; the same key with a newer version replaces it
-	Type       string        `json:"type"` // order payment refund transaction visit ticket call chat message lead opportunity loyaltyEvent appointment
+	Type       string        `json:"type"` // one of InteractionTypes
 	Subtype    string        `json:"subtype,omitempty"`
 	Status     string        `json:"status,omitempty"`
 	OccurredAt time.Time     `json:"occurredAt,omitzero"`
@@ -200,7 +200,9 @@ const (
 // a rule of the model are refused, each for itself; the others are answered.
 func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.Refusal) {
 	if len(changes) > MaxChanges {
-		return nil, []event.Refusal{refuse("", "", "the message makes %d changes, over the limit of %d: split it at the source", len(changes), MaxChanges)}
+		return nil, []event.Refusal{
+			refuse("", "", "the message makes %d changes, over the limit of %d: split it at the source", len(changes), MaxChanges),
+		}
 	}
 	var refused []event.Refusal
 	sealed := make([]Change, 0, len(changes))

@@ -3,9 +3,10 @@ package customer
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/cockroachdb/apd/v3"
 	"slices"
 	"strings"
+
+	"github.com/cockroachdb/apd/v3"
 )
 
 // Field describes one name of the canonical model: schema.org property names, and the party, identifier, contact point

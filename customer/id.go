@@ -7,9 +7,10 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
-	"github.com/onefold/onefold/event"
 	"strings"
 	"time"
+
+	"github.com/onefold/onefold/event"
 )
 
 // RecordID names what one source says about one party. It is a keyed hash of (source, key): the same in every

@@ -203,7 +203,8 @@ func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
 		}
 		best, found := w.loudest(as, bs)
 		if !found {
-			return event.Errorf(event.Permanent, "validation", "b", "two different live records are needed, and there is one: name two customers or two records")
+			return event.Errorf(event.Permanent, "validation", "b",
+				"two different live records are needed, and there is one: name two customers or two records")
 		}
 		out, err = w.explain(ctx, best)
 		return err

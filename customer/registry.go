@@ -123,7 +123,8 @@ func (r *Registry) Find(ctx context.Context, q Query) ([]*Customer, error) {
 		return nil, event.Errorf(event.Permanent, "validation", "limit", "a limit is 1 to %d", MaxFound)
 	}
 	if q == (Query{Limit: q.Limit}) {
-		return nil, event.Errorf(event.Permanent, "validation", "", "say whom to look for: email, phone, name, birthDate, identifier, or source and key")
+		return nil, event.Errorf(event.Permanent, "validation", "",
+			"say whom to look for: email, phone, name, birthDate, identifier, or source and key")
 	}
 	if (q.Source == "") != (q.Key == "") {
 		return nil, event.Errorf(event.Permanent, "validation", "key", "source and key go together")
@@ -157,7 +158,8 @@ func (r *Registry) candidates(ctx context.Context, v View, q Query) ([]RecordID,
 		keys = r.matcher.Keys(probe)
 	}
 	if len(keys) == 0 {
-		return nil, event.Errorf(event.Permanent, "validation", "", "nothing in the question can be looked up: it may be a placeholder, or not in the form of an address, number, name or date")
+		return nil, event.Errorf(event.Permanent, "validation", "",
+			"nothing in the question can be looked up: it may be a placeholder, or not in the form of an address, number, name or date")
 	}
 	holders, err := v.Holders(ctx, keys, MaxFound)
 	if err != nil {

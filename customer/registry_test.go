@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
@@ -21,7 +22,6 @@ import (
 	"github.com/onefold/onefold/store/memory"
 	"github.com/onefold/onefold/store/sqlite"
 	"github.com/onefold/onefold/store/storetest"
-	"pgregory.net/rapid"
 )
 
 // house is a registry over a fresh store, and a clock.
@@ -214,7 +214,7 @@ func TestAnyOrderOnSQLite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir, opened := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		var stores []storetest.Store
 		defer func() {
@@ -223,11 +223,8 @@ func TestAnyOrderOnSQLite(t *testing.T) {
 			}
 		}()
 		anyOrder(t, func() *house {
-			path, err := os.MkdirTemp(dir, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := sqlite.Open(context.Background(), filepath.Join(path, "onefold.db"))
+			opened++
+			s, err := sqlite.Open(context.Background(), filepath.Join(dir, fmt.Sprint(opened), "onefold.db"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,8 @@ func (s *story) booking(a *account) Message {
 	id := fmt.Sprintf("CORNERBANK%010d", s.number())
 	now := s.now.Format(time.RFC3339Nano)
 	fmt.Fprintf(&b, `<?xml version="1.0" encoding="UTF-8"?><Document xmlns="urn:iso:std:iso:20022:tech:xsd:%s"><%s>`, version, root)
-	fmt.Fprintf(&b, `<GrpHdr><MsgId>%s</MsgId><CreDtTm>%s</CreDtTm></GrpHdr><%s><Id>%s</Id><CreDtTm>%s</CreDtTm>`, id, now, part, id, now)
+	fmt.Fprintf(&b, `<GrpHdr><MsgId>%s</MsgId><CreDtTm>%s</CreDtTm></GrpHdr>`, id, now)
+	fmt.Fprintf(&b, `<%s><Id>%s</Id><CreDtTm>%s</CreDtTm>`, part, id, now)
 	s.owner(&b, a)
 	for range 1 + s.rng.IntN(3) {
 		s.entry(&b, a)
@@ -84,8 +85,8 @@ func (s *story) entry(b *bytes.Buffer, a *account) {
 	}
 	fmt.Fprintf(b, `<Sts><Cd>%s</Cd></Sts><BookgDt><Dt>%s</Dt></BookgDt><AcctSvcrRef>%s</AcctSvcrRef>`, status, day, ref)
 	b.WriteString(`<BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>RCDT</Cd><SubFmlyCd>ESCT</SubFmlyCd></Fmly></Domn></BkTxCd><NtryDtls><TxDtls>`)
-	fmt.Fprintf(b, `<Refs><AcctSvcrRef>%s</AcctSvcrRef><EndToEndId>NOTPROVIDED</EndToEndId></Refs><Amt Ccy="EUR">%s</Amt><CdtDbtInd>%s</CdtDbtInd>`,
-		ref, money(cents), direction)
+	fmt.Fprintf(b, `<Refs><AcctSvcrRef>%s</AcctSvcrRef><EndToEndId>NOTPROVIDED</EndToEndId></Refs>`, ref)
+	fmt.Fprintf(b, `<Amt Ccy="EUR">%s</Amt><CdtDbtInd>%s</CdtDbtInd>`, money(cents), direction)
 	if other := s.accounts[s.rng.IntN(len(s.accounts))]; other.source == Bank && other != a && s.chance(0.5) {
 		side, acct := "Cdtr", "CdtrAcct"
 		if (direction == "CRDT") != reversal {

@@ -42,7 +42,10 @@ func (w *weighted) draw(rng *rand.Rand) string {
 }
 
 func newTables() *tables {
-	t := &tables{names: map[string]*weighted{}, nicknames: map[string][]string{}, cities: map[string][]city{}, streets: map[string][]string{}, surnames: map[string][2][]string{}}
+	t := &tables{
+		names: map[string]*weighted{}, nicknames: map[string][]string{}, cities: map[string][]city{},
+		streets: map[string][]string{}, surnames: map[string][2][]string{},
+	}
 	each("names", func(r []string) {
 		w := t.names[r[0]+"/"+r[1]]
 		if w == nil {

@@ -31,12 +31,15 @@ func (s *story) shopCustomer(a *account, topic string) Message {
 		a.created = s.now
 	}
 	adr := object{
-		"id": a.n + 1, "customer_id": a.n, "first_name": a.given, "last_name": a.family, "company": nil, "address1": a.street, "address2": nil,
-		"city": a.home.city, "province": a.home.region, "zip": a.home.postcode, "country_code": a.home.country, "phone": null(a.phone), "default": true,
+		"id": a.n + 1, "customer_id": a.n, "first_name": a.given, "last_name": a.family, "company": nil,
+		"address1": a.street, "address2": nil,
+		"city": a.home.city, "province": a.home.region, "zip": a.home.postcode, "country_code": a.home.country,
+		"phone": null(a.phone), "default": true,
 	}
 	body := object{
-		"id": a.n, "admin_graphql_api_id": "gid://shopify/Customer/" + strconv.FormatInt(a.n, 10), "created_at": stamp(a.created), "updated_at": stamp(s.now),
-		"first_name": a.given, "last_name": a.family, "email": null(a.email), "verified_email": a.checked, "phone": null(a.phone), "state": "enabled",
+		"id": a.n, "admin_graphql_api_id": "gid://shopify/Customer/" + strconv.FormatInt(a.n, 10),
+		"created_at": stamp(a.created), "updated_at": stamp(s.now), "first_name": a.given, "last_name": a.family,
+		"email": null(a.email), "verified_email": a.checked, "phone": null(a.phone), "state": "enabled",
 		"currency": "EUR", "note": nil, "addresses": []object{adr}, "default_address": adr,
 	}
 	if a.owner.firm {
@@ -95,11 +98,14 @@ func (s *story) buy(a *account, signedIn bool) Message {
 		"country_code": a.home.country, "phone": null(a.phone),
 	}
 	body := object{
-		"id": id, "name": "#" + strconv.FormatInt(id%1_000_000, 10), "order_number": id % 1_000_000, "created_at": stamp(s.now), "processed_at": stamp(s.now),
-		"updated_at": stamp(s.now), "currency": "EUR", "total_price": money(cents), "current_total_price": money(cents), "financial_status": "paid",
+		"id": id, "name": "#" + strconv.FormatInt(id%1_000_000, 10), "order_number": id % 1_000_000,
+		"created_at": stamp(s.now), "processed_at": stamp(s.now), "updated_at": stamp(s.now), "currency": "EUR",
+		"total_price": money(cents), "current_total_price": money(cents), "financial_status": "paid",
 		"fulfillment_status": nil, "source_name": "web", "test": false, "email": null(a.email), "contact_email": null(a.email), "phone": nil,
 		"billing_address": adr, "shipping_address": adr, "cart_token": s.word(20), "customer": nil,
-		"line_items": []object{{"id": id * 10, "sku": "SKU-" + strconv.Itoa(s.rng.IntN(400)), "name": "An article", "quantity": 1, "price": money(cents)}},
+		"line_items": []object{{
+			"id": id * 10, "sku": "SKU-" + strconv.Itoa(s.rng.IntN(400)), "name": "An article", "quantity": 1, "price": money(cents),
+		}},
 	}
 	if signedIn {
 		body["customer"] = object{"id": a.n, "email": null(a.email), "first_name": a.given, "last_name": a.family}
@@ -125,13 +131,16 @@ func (s *story) refund() []Message {
 	id := s.number()
 	return []Message{
 		s.webhook(o.of.n, "orders/updated", "2025-10", object{
-			"id": o.id, "name": "#" + strconv.FormatInt(o.id%1_000_000, 10), "created_at": stamp(s.now), "processed_at": stamp(s.now), "updated_at": stamp(s.now),
+			"id": o.id, "name": "#" + strconv.FormatInt(o.id%1_000_000, 10),
+			"created_at": stamp(s.now), "processed_at": stamp(s.now), "updated_at": stamp(s.now),
 			"currency": "EUR", "total_price": money(o.cents), "current_total_price": "0.00", "financial_status": "refunded", "source_name": "web",
 			"email": null(o.of.email), "test": false, "customer": object{"id": o.of.n}, "line_items": []object{},
 		}),
 		s.webhook(o.of.n, "refunds/create", "2025-10", object{
 			"id": id, "order_id": o.id, "created_at": stamp(s.now), "processed_at": stamp(s.now), "note": "", "refund_line_items": []object{},
-			"transactions": []object{{"id": id, "order_id": o.id, "kind": "refund", "amount": money(o.cents), "currency": "EUR", "status": "success"}},
+			"transactions": []object{{
+				"id": id, "order_id": o.id, "kind": "refund", "amount": money(o.cents), "currency": "EUR", "status": "success",
+			}},
 		}),
 	}
 }

@@ -32,7 +32,8 @@ func (s *story) tillCustomer(a *account, kind string, context object) Message {
 		a.version++
 	}
 	c := object{
-		"id": a.id, "version": a.version, "created_at": a.created.Format("2006-01-02T15:04:05.000Z"), "updated_at": s.now.Format("2006-01-02T15:04:05.000Z"),
+		"id": a.id, "version": a.version,
+		"created_at": a.created.Format("2006-01-02T15:04:05.000Z"), "updated_at": s.now.Format("2006-01-02T15:04:05.000Z"),
 		"creation_source": "DIRECTORY", "preferences": object{"email_unsubscribed": false},
 		"address": object{
 			"address_line_1": a.street, "locality": a.home.city, "administrative_district_level_1": a.home.region,
@@ -82,7 +83,8 @@ func (s *story) paying(a *account) []Message {
 		}})}
 	case n < 985:
 		a.gone = true
-		return []Message{s.happening(a.id, "customer.deleted", "customer", a.id, object{"customer": object{"id": a.id, "version": a.version + 1}})}
+		gone := object{"customer": object{"id": a.id, "version": a.version + 1}}
+		return []Message{s.happening(a.id, "customer.deleted", "customer", a.id, gone)}
 	case n < 990 && !a.owner.firm:
 		return s.rebirth(a)
 	default:
@@ -104,7 +106,8 @@ func (s *story) rebirth(a *account) []Message {
 func (s *story) payment(a *account) Message {
 	id, cents := s.word(22), s.cents()
 	p := object{
-		"id": id, "created_at": s.now.Format("2006-01-02T15:04:05.000Z"), "updated_at": s.now.Format("2006-01-02T15:04:05.000Z"), "status": "COMPLETED",
+		"id": id, "status": "COMPLETED",
+		"created_at": s.now.Format("2006-01-02T15:04:05.000Z"), "updated_at": s.now.Format("2006-01-02T15:04:05.000Z"),
 		"source_type": "CARD", "location_id": "L1", "order_id": s.word(22), "receipt_number": id[:4],
 		"amount_money": object{"amount": cents, "currency": "EUR"}, "total_money": object{"amount": cents, "currency": "EUR"},
 		"card_details": object{"status": "CAPTURED", "entry_method": "EMV", "card": object{

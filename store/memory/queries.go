@@ -43,7 +43,8 @@ func (s *Store) Positions(context.Context) ([]event.Position, error) {
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b event.Position) int {
-		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Topic, b.Topic),
+			cmp.Compare(a.Partition.Partition, b.Partition.Partition))
 	})
 	return out, s.alive()
 }

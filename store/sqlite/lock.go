@@ -25,8 +25,11 @@ func acquire(path string) (*os.File, error) {
 		return nil, fmt.Errorf("store: process %s is using %s: stop it, or name another data folder",
 			strings.TrimSpace(string(holder)), strings.TrimSuffix(path, ".lock"))
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = fmt.Fprintln(f, os.Getpid())
+	if err := f.Truncate(0); err != nil {
+		return f, fmt.Errorf("store: %s cannot be written: %w", path, err)
 	}
-	return f, err
+	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+		return f, fmt.Errorf("store: %s cannot be written: %w", path, err)
+	}
+	return f, nil
 }

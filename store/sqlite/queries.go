@@ -22,7 +22,8 @@ func (s *Store) Claim(ctx context.Context, source, topic string, partitions []in
 	out := make([]event.Position, len(partitions))
 	for i, n := range partitions {
 		p := event.Position{Partition: event.Partition{Source: source, Topic: topic, Partition: n}, Next: -1, Epoch: -1}
-		row := raw.QueryRowContext(ctx, "SELECT topic_id, next, epoch, owner FROM position WHERE source = ? AND topic = ? AND partition = ?", source, topic, n)
+		row := raw.QueryRowContext(ctx,
+			"SELECT topic_id, next, epoch, owner FROM position WHERE source = ? AND topic = ? AND partition = ?", source, topic, n)
 		if err := row.Scan(&p.TopicID, &p.Next, &p.Epoch, &p.Owner); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, s.explain(err)
 		}
@@ -129,7 +130,8 @@ func (s *Store) MappingRevision(ctx context.Context, source, version string) (in
 	if err := raw.QueryRowContext(ctx, "SELECT count(*) + 1 FROM mapping WHERE source = ?", source).Scan(&revision); err != nil {
 		return 0, s.explain(err)
 	}
-	if _, err := raw.ExecContext(ctx, "INSERT INTO mapping (source, revision, version) VALUES (?, ?, ?)", source, revision, version); err != nil {
+	const insert = "INSERT INTO mapping (source, revision, version) VALUES (?, ?, ?)"
+	if _, err := raw.ExecContext(ctx, insert, source, revision, version); err != nil {
 		return 0, s.explain(err)
 	}
 	return revision, s.explain(raw.Commit())

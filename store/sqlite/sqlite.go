@@ -19,9 +19,10 @@ import (
 	"strings"
 	"sync"
 
+	driver "modernc.org/sqlite"
+
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
-	driver "modernc.org/sqlite"
 )
 
 // Store is a customer.Store in one file.

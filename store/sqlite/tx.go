@@ -87,7 +87,8 @@ func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
 }
 
 func (t *tx) put(ctx context.Context, p event.Position) error {
-	_, err := t.raw.ExecContext(ctx, "INSERT OR REPLACE INTO position (source, topic, partition, topic_id, next, epoch, owner) VALUES (?,?,?,?,?,?,?)",
+	const query = "INSERT OR REPLACE INTO position (source, topic, partition, topic_id, next, epoch, owner) VALUES (?,?,?,?,?,?,?)"
+	_, err := t.raw.ExecContext(ctx, query,
 		p.Source, p.Topic, p.Partition.Partition, p.TopicID, p.Next, p.Epoch, p.Owner)
 	return err
 }
@@ -318,7 +319,8 @@ func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {
 	return t.arrays(ctx, []array{
 		{`DELETE FROM party WHERE (record, occurred, interaction) IN
 			(SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?))`, drop},
-		{"INSERT OR REPLACE INTO party (record, occurred, interaction) SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)", put},
+		{`INSERT OR REPLACE INTO party (record, occurred, interaction)
+			SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)`, put},
 	})
 }
 

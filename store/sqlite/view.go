@@ -90,7 +90,8 @@ func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]
 	}
 	// The inner query finds the last holder within the limit, so that a key with many holders costs no more than the limit.
 	const query = `SELECT e.key, k.record, k.node FROM json_each(?1) e JOIN record_key k ON k.key = e.value ->> 0
-		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ->> 0 ORDER BY record LIMIT 1 OFFSET ?2), x'ffffffffffffffffffffffffffffffffff')
+		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ->> 0 ORDER BY record LIMIT 1 OFFSET ?2),
+			x'ffffffffffffffffffffffffffffffffff')
 		ORDER BY e.key, k.record`
 	err := v.each(ctx, query, []any{l.String(), limit - 1}, func(rows *sql.Rows) error {
 		var i int
@@ -110,7 +111,8 @@ func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*custom
 		return nil, nil
 	}
 	// The members come in the order in which their component is first asked for.
-	const query = `WITH c AS (SELECT m.component AS id, min(e.key) AS first FROM json_each(?) e JOIN member m ON m.record = unhex(e.value) GROUP BY 1)
+	const query = `WITH c AS (SELECT m.component AS id, min(e.key) AS first
+			FROM json_each(?) e JOIN member m ON m.record = unhex(e.value) GROUP BY 1)
 		SELECT m.record, m.component, m.customer, m.live FROM c JOIN member m ON m.component = c.id ORDER BY c.first, m.record`
 	var out []*customer.Component
 	at := map[customer.RecordID]int{} // record -> component

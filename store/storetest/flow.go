@@ -148,7 +148,8 @@ func testOutbox(t *testing.T, s Store) {
 func testDeadLetters(t *testing.T, s Store) {
 	letter := func(id, source string, n int) event.DeadLetter {
 		return event.DeadLetter{
-			ID: id, Source: source, Topic: "t", TopicID: "x", Partition: 1, Offset: 1<<53 + 1, Part: "Ntry[1]", Time: at, Class: event.Poison, Reason: "decode",
+			ID: id, Source: source, Topic: "t", TopicID: "x", Partition: 1, Offset: 1<<53 + 1,
+			Part: "Ntry[1]", Time: at, Class: event.Poison, Reason: "decode",
 			Path: "a.b", Message: "m", Mapping: "shopify@1", Attempts: n, At: at.Add(time.Duration(n) * time.Second),
 			Key: []byte{}, Value: []byte{0, 255}, Headers: []event.Header{{Key: "h", Value: []byte{0xff}}, {Key: "h"}},
 		}
@@ -219,7 +220,8 @@ func testEachCustomer(t *testing.T, s Store) {
 		t.Errorf("%d customers: %v", seen, err)
 	}
 	broken := errors.New("enough")
-	if err := s.EachCustomer(t.Context(), func(*customer.Customer, []*customer.Record, []*customer.Interaction) error { return broken }); !errors.Is(err, broken) {
+	err = s.EachCustomer(t.Context(), func(*customer.Customer, []*customer.Record, []*customer.Interaction) error { return broken })
+	if !errors.Is(err, broken) {
 		t.Errorf("the error of the walker is lost: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
@@ -82,7 +83,10 @@ func record(n byte) *customer.Record {
 		Scopes: []customer.Scope{{
 			Name: "sequence:s", Head: v, Snapshot: v, Deleted: version("1"), Erased: version("0"),
 			Cells: []customer.Cell{
-				{Path: customer.Path{Name: "address", ID: "1"}, State: customer.Set, Value: customer.Value{Parts: map[string]string{"postalCode": "0\u00e91"}}, Version: v, At: at, Event: "e", Verified: true},
+				{
+					Path: customer.Path{Name: "address", ID: "1"}, State: customer.Set, Version: v, At: at, Event: "e", Verified: true,
+					Value: customer.Value{Parts: map[string]string{"postalCode": "0\u00e91"}},
+				},
 				{Path: customer.Path{Name: "givenName"}, State: customer.Cleared, Version: v, Absent: v, Unknown: v},
 			},
 		}},
@@ -196,7 +200,10 @@ func testHolders(t *testing.T, s Store) {
 
 func testComponents(t *testing.T, s Store) {
 	edge := func(a, b byte) customer.Edge {
-		return customer.Edge{Pair: customer.NewPair(id(a), id(b)), Weight: -5 * customer.Bits, Threshold: 3, Levels: []uint8{0, 200}, Rule: customer.MustLink, Against: true}
+		return customer.Edge{
+			Pair: customer.NewPair(id(a), id(b)), Weight: -5 * customer.Bits, Threshold: 3,
+			Levels: []uint8{0, 200}, Rule: customer.MustLink, Against: true,
+		}
 	}
 	same1 := customer.Decision{ID: "d1", Kind: customer.NotSame, Pair: customer.NewPair(id(1), id(2)), Author: "a", At: at}
 	undone := same1
@@ -238,7 +245,8 @@ func testComponents(t *testing.T, s Store) {
 }
 
 func testTimeline(t *testing.T, s Store) {
-	old, mid, both := interaction(t, 1, at, id(1)), interaction(t, 2, at.Add(time.Hour), id(1)), interaction(t, 3, at.Add(time.Minute), id(1), id(2))
+	old, mid, both := interaction(t, 1, at, id(1)), interaction(t, 2, at.Add(time.Hour), id(1)),
+		interaction(t, 3, at.Add(time.Minute), id(1), id(2))
 	apply(t, s, customer.Delta{Interactions: []*customer.Interaction{old, mid, both}})
 	want := func(title string, of []customer.RecordID, limit int, want ...*customer.Interaction) {
 		t.Helper()
