@@ -189,7 +189,7 @@ func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
 	defer func() {
 		stop()
 		if !complete {
-			_ = <-fed // it was told to stop, and has nothing else to say
+			<-fed //nolint:errcheck // it was told to stop, and has nothing else to say
 		}
 	}()
 	line := d.newProgress()

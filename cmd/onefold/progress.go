@@ -12,7 +12,7 @@ import (
 
 // Times of the line of progress.
 const (
-	progressEvery = 200 * time.Millisecond
+	progressEvery = 250 * time.Millisecond
 	progressPlain = 5 * time.Second // between lines where none can be drawn over itself
 )
 

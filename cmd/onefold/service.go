@@ -80,8 +80,7 @@ func (s *service) flush(ctx context.Context) {
 	defer cancel()
 	s.relay.Wake()
 	for ctx.Err() == nil && s.relay.Ready() == nil {
-		counts, err := s.store.Counts(ctx)
-		if err != nil || counts.Outbox == 0 {
+		if waits, err := s.store.Pending(ctx, 0, 1); err != nil || len(waits) == 0 {
 			return
 		}
 		select {
