@@ -72,7 +72,8 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 		if n > 0 && !s.LastTime.IsZero() {
 			seconds[s.Source] = max(seconds[s.Source], since(now, s.LastTime))
 		}
-		out <- prometheus.MustNewConstMetric(l.records, prometheus.GaugeValue, float64(n), s.Source, s.Topic, strconv.Itoa(int(s.Partition.Partition)))
+		number := strconv.Itoa(int(s.Partition.Partition))
+		out <- prometheus.MustNewConstMetric(l.records, prometheus.GaugeValue, float64(n), s.Source, s.Topic, number)
 	}
 	for source, n := range assigned {
 		out <- prometheus.MustNewConstMetric(l.assigned, prometheus.GaugeValue, float64(n), source)

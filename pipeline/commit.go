@@ -206,12 +206,12 @@ func (s *Sequencer) reconcile(ctx context.Context, group []*ticket) (moved, know
 	return moved, true
 }
 
-// lose gives up a partition. If it is not one that we have claimed anew meanwhile, the run ends with it.
+// lose gives up a claim of a partition. The run ends with it, unless it was we who have claimed the partition anew.
 func (s *Sequencer) lose(l *lane, err error) {
 	p := l.position.Partition
 	err = fmt.Errorf("%s/%s/%d: %w", p.Source, p.Topic, p.Partition, err)
 	s.cut(l, 0, err)
-	if s.lanes[p] == l {
+	if claim, _ := s.positions.claim(p); claim.Owner == l.position.Owner {
 		s.fail(err)
 	}
 }

@@ -79,7 +79,7 @@ func (b *broker) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 		}
 		var parts sync.WaitGroup
 		for _, c := range claims {
-			parts.Go(func() { b.deliver(ctx, c, out) })
+			parts.Go(func() { b.deliver(ctx, c, out, &parts) })
 		}
 		<-ctx.Done() // reclaim is not called after the end
 		parts.Wait()
@@ -87,10 +87,10 @@ func (b *broker) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 	return out, nil
 }
 
-func (b *broker) deliver(ctx context.Context, from event.Position, out chan<- *message.Message) {
+func (b *broker) deliver(ctx context.Context, from event.Position, out chan<- *message.Message, parts *sync.WaitGroup) {
 	b.mu.Lock()
 	log := b.logs[from.Partition]
-	mine := &session{ctx: ctx, out: out, ended: make(chan struct{})}
+	mine := &session{ctx: ctx, out: out, parts: parts, ended: make(chan struct{})}
 	b.lanes[from.Partition] = mine
 	ctx, mine.end = context.WithCancel(ctx)
 	b.mu.Unlock()
@@ -151,6 +151,7 @@ type session struct {
 	ctx   context.Context // of the subscription
 	out   chan<- *message.Message
 	end   context.CancelFunc
+	parts *sync.WaitGroup
 	ended chan struct{}
 }
 
@@ -166,7 +167,7 @@ func (b *broker) reclaim(tb tester, id event.Partition) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b.running.Go(func() { b.deliver(s.ctx, claims[0], s.out) })
+	s.parts.Go(func() { b.deliver(s.ctx, claims[0], s.out, s.parts) })
 }
 
 // vault is a store that keeps positions, and an absorber that notes what took effect. It refuses what a real one refuses.
@@ -337,6 +338,9 @@ func shop(f mapFunc) pipeline.Source {
 
 func newScene(c pipeline.IngestConfig) *scene {
 	s := &scene{vault: newVault(), config: c}
+	if c.Now == nil {
+		s.config.Now = time.Now
+	}
 	s.config.Positions = pipeline.NewPositions(s.vault)
 	s.broker = newBroker(s.config.Positions, c.Sources...)
 	return s

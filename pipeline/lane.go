@@ -102,7 +102,7 @@ func (s *Sequencer) arrive(source string, msg *message.Message) {
 	}
 	t.mapped = customer.Mapped{Message: m, Adapter: in.label}
 	t.bytes = size(m)
-	for !s.enter(t) {
+	for !s.enter(msg.Context(), t) {
 		<-in.room
 	}
 }
@@ -115,8 +115,10 @@ func size(m *event.Message) int64 {
 	return int64(n)
 }
 
-// enter puts a ticket at the end of its lane; false tells to wait for room.
-func (s *Sequencer) enter(t *ticket) bool {
+// enter puts a ticket at the end of its lane; false tells to wait for room. A delivery whose context has ended is void: the
+// subscriber delivers anew from where its newest claim says, and what is still on its way from before would leave a gap there.
+// So the context is looked at after the claim.
+func (s *Sequencer) enter(ctx context.Context, t *ticket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drained {
@@ -131,6 +133,8 @@ func (s *Sequencer) enter(t *ticket) bool {
 	switch {
 	case err != nil:
 		s.refuse(t, err)
+	case ctx.Err() != nil:
+		t.finish(errAbandoned)
 	case l.closed != nil:
 		t.finish(l.closed)
 	case t.message.Offset <= l.last:
@@ -140,6 +144,7 @@ func (s *Sequencer) enter(t *ticket) bool {
 		l.last = t.message.Offset
 		l.queue = append(l.queue, t)
 		s.arrived = s.now()
+		s.unfinished++
 		p.messages++
 		p.bytes += t.bytes
 		s.count(l, t)
@@ -234,6 +239,7 @@ func (s *Sequencer) cut(l *lane, keep int, err error) {
 // free takes a ticket out of what its source has in flight.
 func (s *Sequencer) free(t *ticket) {
 	s.unhold(t)
+	s.unfinished--
 	p := &t.inlet.pending
 	p.messages--
 	p.bytes -= t.bytes

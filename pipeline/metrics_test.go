@@ -206,16 +206,31 @@ func TestLag(t *testing.T) {
 		states []pipeline.LagState
 		want   map[string]float64
 	}{
-		{"behind", []pipeline.LagState{{Partition: part, Next: 10, HighWatermark: 25, Waiting: 3, LastTime: time.Unix(1990, 0)}},
-			map[string]float64{"records{0,shop,shop.webhooks}": 18, "seconds{shop}": 10}},
-		{"caught up", []pipeline.LagState{{Partition: part, Next: 25, HighWatermark: 25, LastTime: time.Unix(1, 0)}},
-			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0}},
-		{"the end was read before the position", []pipeline.LagState{{Partition: part, Next: 26, HighWatermark: 25}},
-			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0}},
-		{"never read, end unknown", []pipeline.LagState{{Partition: part, Next: -1, HighWatermark: -1}},
-			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0}},
-		{"a clock ahead of ours", []pipeline.LagState{{Partition: part, Next: 1, HighWatermark: 2, LastTime: time.Unix(3000, 0)}},
-			map[string]float64{"records{0,shop,shop.webhooks}": 1, "seconds{shop}": 0}},
+		{
+			"behind",
+			[]pipeline.LagState{{Partition: part, Next: 10, HighWatermark: 25, Waiting: 3, LastTime: time.Unix(1990, 0)}},
+			map[string]float64{"records{0,shop,shop.webhooks}": 18, "seconds{shop}": 10},
+		},
+		{
+			"caught up",
+			[]pipeline.LagState{{Partition: part, Next: 25, HighWatermark: 25, LastTime: time.Unix(1, 0)}},
+			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0},
+		},
+		{
+			"the end was read before the position",
+			[]pipeline.LagState{{Partition: part, Next: 26, HighWatermark: 25}},
+			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0},
+		},
+		{
+			"never read, end unknown",
+			[]pipeline.LagState{{Partition: part, Next: -1, HighWatermark: -1}},
+			map[string]float64{"records{0,shop,shop.webhooks}": 0, "seconds{shop}": 0},
+		},
+		{
+			"a clock ahead of ours",
+			[]pipeline.LagState{{Partition: part, Next: 1, HighWatermark: 2, LastTime: time.Unix(3000, 0)}},
+			map[string]float64{"records{0,shop,shop.webhooks}": 1, "seconds{shop}": 0},
+		},
 		{"the worst counts", []pipeline.LagState{
 			{Partition: part, Next: 1, HighWatermark: 2, LastTime: time.Unix(1999, 0)},
 			{Partition: other, Next: 1, HighWatermark: 3, LastTime: time.Unix(1900, 0)},

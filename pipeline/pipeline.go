@@ -51,7 +51,7 @@ type IngestConfig struct {
 	Positions *Positions       // the one that the subscriber claims with
 	Committed func()           // called after each commit: Relay.Wake; may be nil
 	Limits    Limits           // zero fields take the defaults
-	Now       func() time.Time // nil: the machine's clock
+	Now       func() time.Time // the clock; it must be given
 	Jitter    func() float64   // in [0,1), spreads retries; nil: math/rand
 }
 
@@ -59,9 +59,6 @@ type IngestConfig struct {
 // nothing.
 func NewIngest(c IngestConfig, sub message.Subscriber, absorber Absorber, log *slog.Logger, m *Metrics) *Ingest {
 	c.Limits = c.Limits.withDefaults()
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Committed == nil {
 		c.Committed = func() {}
 	}
@@ -116,9 +113,7 @@ func (in *Ingest) drain(router *message.Router, routed <-chan error, abandon fun
 	case err := <-routed:
 		return err
 	}
-	err := router.Close()
-	<-routed
-	if err != nil {
+	if err := errors.Join(router.Close(), <-routed); err != nil {
 		return fmt.Errorf("an adapter did not answer within the drain of %s: %w", in.c.Limits.Drain, err)
 	}
 	return nil
@@ -145,10 +140,12 @@ func (in *Ingest) route(ctx context.Context, router *message.Router) {
 type talk struct{ log *slog.Logger }
 
 func (t talk) Error(msg string, err error, _ watermill.LogFields) {
-	t.log.Error("router: "+msg, slog.String("error", err.Error()))
+	t.log.Error("the router fails", slog.String("doing", msg), slog.String("error", err.Error()))
 }
 
-func (t talk) Info(msg string, _ watermill.LogFields) { t.log.Debug("router: " + msg) }
+func (t talk) Info(msg string, _ watermill.LogFields) {
+	t.log.Debug("the router reports", slog.String("doing", msg))
+}
 
 func (talk) Debug(string, watermill.LogFields) {}
 

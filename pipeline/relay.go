@@ -30,14 +30,14 @@ const (
 	DefaultRelayPoll  = 250 * time.Millisecond
 )
 
-// RelayConfig is what a Relay needs to know; zero fields take the defaults.
+// RelayConfig is what a Relay needs to know; zero numbers take the defaults.
 type RelayConfig struct {
 	Topic    string        // compacted: "onefold.customers"
 	Batch    int           // entries a publish
 	Poll     time.Duration // longest time that an entry waits to be noticed if nobody calls Wake
 	RetryMin time.Duration
 	RetryMax time.Duration
-	Now      func() time.Time
+	Now      func() time.Time // the clock; it must be given
 	Jitter   func() float64
 }
 
@@ -61,9 +61,6 @@ func NewRelay(c RelayConfig, outbox customer.Outbox, pub message.Publisher, log 
 	c.Batch = cmp.Or(c.Batch, DefaultRelayBatch)
 	c.Poll = cmp.Or(c.Poll, DefaultRelayPoll)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, DefaultRetryMin), cmp.Or(c.RetryMax, DefaultRetryMax)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

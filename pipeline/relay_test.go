@@ -95,7 +95,7 @@ func (o *outbox) left() int {
 }
 
 func relay(o *outbox, c pipeline.RelayConfig, m *pipeline.Metrics) *pipeline.Relay {
-	c.Topic = "onefold.customers"
+	c.Topic, c.Now = "onefold.customers", time.Now
 	return pipeline.NewRelay(c, o, o, nil, m)
 }
 

@@ -31,16 +31,17 @@ type Sequencer struct {
 	draining chan struct{} // closed when intake ends
 	failed   chan struct{} // closed with the first failure
 
-	mu       sync.Mutex
-	lanes    map[event.Partition]*lane // of the newest claims
-	order    []*lane                   // the same, in the order of their first message
-	turn     int                       // which of them the next group begins with
-	prepared load                      // what is ready in all lanes and in no group
-	arrived  time.Time                 // when the last message was taken
-	since    time.Time                 // when the oldest of it became so; zero: it has waited enough
-	failing  error                     // why the last try to absorb failed; nil where it went well
-	fault    error                     // what ended the run
-	drained  bool                      // nothing more is taken
+	mu         sync.Mutex
+	lanes      map[event.Partition]*lane // of the newest claims
+	order      []*lane                   // the same, in the order of their first message
+	turn       int                       // which of them the next group begins with
+	prepared   load                      // what is ready in all lanes and in no group
+	unfinished int                       // messages taken and not finished
+	arrived    time.Time                 // when the last message was taken
+	since      time.Time                 // when the oldest of it became so; zero: it has waited enough
+	failing    error                     // why the last try to absorb failed; nil where it went well
+	fault      error                     // what ended the run
+	drained    bool                      // nothing more is taken
 }
 
 func newSequencer(c IngestConfig, a Absorber, log *slog.Logger, m *Metrics) *Sequencer {
@@ -76,7 +77,7 @@ func (s *Sequencer) ready(t *ticket) {
 	if before == 0 && s.prepared.messages > 0 {
 		s.since = s.now()
 		signal(s.woken)
-	} else if s.full() {
+	} else if s.full() || s.idle() {
 		signal(s.woken)
 	}
 }
@@ -85,6 +86,11 @@ func (s *Sequencer) ready(t *ticket) {
 func (s *Sequencer) full() bool {
 	p := &s.prepared
 	return p.messages >= s.limits.GroupMessages || p.changes >= s.limits.GroupChanges || p.bytes >= s.limits.GroupBytes
+}
+
+// over tells that a group would be too large.
+func (s *Sequencer) over(l *load) bool {
+	return l.messages > s.limits.GroupMessages || l.changes > s.limits.GroupChanges || l.bytes > s.limits.GroupBytes
 }
 
 func signal(c chan struct{}) {
@@ -180,48 +186,47 @@ func (s *Sequencer) run(ctx context.Context) {
 // enough, or it would wait in vain, because all that was delivered is ready and nothing has come for a while: a subscriber that
 // has reached its own limit delivers no more before something is committed. It answers false when ctx ends.
 func (s *Sequencer) linger(ctx context.Context) bool {
-	quiet := s.limits.Linger / quietShare
-	for waited := time.Duration(0); ; {
+	for waited := time.Duration(0); ctx.Err() == nil; {
 		s.mu.Lock()
 		now, some := s.now(), s.prepared.messages > 0
-		idle := now.Sub(s.arrived)
-		vain := idle >= quiet && s.prepared.messages == s.pending()
-		enough := s.full() || s.since.IsZero() || vain || max(waited, now.Sub(s.since)) >= s.limits.Linger
-		s.mu.Unlock()
-		if ctx.Err() != nil {
-			return false
+		rest := s.limits.Linger - max(waited, now.Sub(s.since))
+		if s.idle() {
+			rest = min(rest, s.limits.Linger/quietShare-now.Sub(s.arrived))
 		}
+		enough := s.full() || s.since.IsZero() || rest <= 0
+		s.mu.Unlock()
 		if some && enough {
 			return true
 		}
-		var tick <-chan time.Time
-		wait := quiet
-		if some {
-			if idle < quiet {
-				wait -= idle
-			}
-			tick = time.After(wait)
-		}
-		select {
-		case <-ctx.Done():
-		case <-s.woken:
-		case <-tick:
-			waited += wait // for clocks that stand still
+		if s.doze(ctx, some, rest) {
+			waited += rest // for clocks that stand still
 		}
 	}
+	return false
+}
+
+// doze waits to be woken, or for a while if something is ready. It tells whether that while is over.
+func (s *Sequencer) doze(ctx context.Context, some bool, wait time.Duration) bool {
+	var over <-chan time.Time
+	if some {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.woken:
+	case <-over:
+		return true
+	}
+	return false
 }
 
 // quietShare is which part of Linger without a new message is quiet.
 const quietShare = 5
 
-// pending answers how many messages are taken and not finished.
-func (s *Sequencer) pending() int {
-	n := 0
-	for _, in := range s.inlets {
-		n += in.pending.messages
-	}
-	return n
-}
+// idle tells that all that was taken is ready: nobody is mapping.
+func (s *Sequencer) idle() bool { return s.prepared.messages == s.unfinished }
 
 // gather takes a group: what is ready of each lane, in order, as far as the limits go. Lanes take turns to be the first, so
 // that a busy one starves none.
@@ -234,12 +239,11 @@ func (s *Sequencer) gather() []*ticket {
 		l := s.order[(s.turn+i)%len(s.order)]
 		for l.ready > 0 {
 			t := l.queue[l.taken]
-			next := sum
-			next.add(t)
-			if len(group) > 0 && (next.messages > s.limits.GroupMessages || next.changes > s.limits.GroupChanges || next.bytes > s.limits.GroupBytes) {
+			sum.add(t)
+			if len(group) > 0 && s.over(&sum) {
+				sum.remove(t)
 				break
 			}
-			sum = next
 			l.ready--
 			l.taken++
 			s.prepared.remove(t)

@@ -166,7 +166,7 @@ func complete(refused event.Refusals) []event.Refusal {
 	out := make([]event.Refusal, len(refused))
 	for i, r := range refused {
 		if r.Err == nil {
-			r.Err = event.Errorf(event.Permanent, "internal", "", "the adapter refused this part without saying why: this is a mistake in the adapter")
+			r.Err = event.Errorf(event.Permanent, "internal", "", "the adapter gave no reason: this is a mistake in the adapter")
 		}
 		out[i] = r
 	}
