@@ -118,6 +118,7 @@ func TestMap(t *testing.T) {
 		"sum":                        {field(`{from: 'a[k == "r"].n', then: [sum]}`), `{"id":"1","a":[{"k":"r","n":0.1},{"k":"s","n":9},{"k":"r","n":"0.2"}]}`, []string{"upsert 1", "  note set 0.3"}},
 		"split":                      {one(`party: {tag: {from: t, then: ['split(",")', lower]}}`), `{"id":"1","t":"A, b,,A"}`, []string{"upsert 1", "  tag[a] set a", "  tag[b] set b"}},
 		"elements":                   {one("party: {tag: {each: ts, id: i, from: t}}"), `{"id":"1","ts":[{"i":"a[b]","t":"x"},{"i":2,"t":"y"}]}`, []string{"upsert 1", "  tag[a(b)] set x", "  tag[2] set y"}},
+		"texts as elements":          {one("party: {tag: {each: ts, id: ., from: .}}"), `{"id":"1","ts":["a","b"]}`, []string{"upsert 1", "  tag[a] set a", "  tag[b] set b"}},
 		"two of one id":              {one("party: {tag: {each: ts, id: i, from: t}}"), `{"id":"1","ts":[{"i":1,"t":"x"},{"i":1,"t":"y"}]}`, []string{"dead validation ts[1].t"}},
 		"an element without id":      {one("party: {tag: {each: ts, id: i, from: t}}"), `{"id":"1","ts":[{"t":"x"}]}`, []string{"dead validation ts[0].i"}},
 		"parts": {

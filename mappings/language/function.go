@@ -49,6 +49,16 @@ func functions() []function {
 	return slices.Concat(textFunctions(), listFunctions(), dataFunctions())
 }
 
+// Functions answers the names of all functions, sorted.
+func Functions() []string {
+	var names []string
+	for _, f := range functions() {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 func textFunctions() []function {
 	simple := func(name string, f func(string) string) function {
 		return function{name: name, make: func(*Compiler, *YAML, []operand) (apply, bool) { return onText(f), true }}
