@@ -21,7 +21,8 @@ import (
 type broker struct {
 	positions *pipeline.Positions
 	window    int
-	topics    map[string]string // topic to source
+	topics    map[string]string                 // topic to source
+	first     func(out chan<- *message.Message) // delivers something before all else; may be nil
 
 	mu      sync.Mutex
 	logs    map[event.Partition][]*event.Message
@@ -76,6 +77,9 @@ func (b *broker) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 		claims, err := b.positions.Claim(ctx, b.topics[topic], topic, mine)
 		if err != nil {
 			return
+		}
+		if b.first != nil {
+			b.first(out)
 		}
 		var parts sync.WaitGroup
 		for _, c := range claims {
