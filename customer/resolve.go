@@ -340,7 +340,7 @@ func (w *work) settle(ctx context.Context, g *graph) error {
 		}
 	}
 	slices.SortFunc(keys, compareKeys)
-	if err := w.read(ctx, g, keys, max(maxHolders, maxFree)+1); err != nil {
+	if err := w.read(ctx, g, keys, maxHolders+1); err != nil {
 		return err
 	}
 	for p, ks := range shared {
