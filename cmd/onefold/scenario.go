@@ -95,6 +95,12 @@ func mapped(ctx context.Context, source adapters.Source, m *event.Message) (cust
 
 const benchGroup = 500 // messages a transaction
 
+// counted is a store that can say how much it holds.
+type counted interface {
+	customer.Store
+	Counts(ctx context.Context) (customer.Counts, error)
+}
+
 // resolve times Registry.Absorb alone, in groups as the pipeline makes them when it is busy.
 func (b *bench) resolve(ctx context.Context, dir string, messages []simulation.Message) (func() (Sink, error), func() error, error) {
 	sources, err := b.load()
@@ -107,7 +113,7 @@ func (b *bench) resolve(ctx context.Context, dir string, messages []simulation.M
 			return nil, nil, err
 		}
 	}
-	var store customer.Store = memory.New()
+	var store counted = memory.New()
 	done := nothing
 	if !b.memory {
 		file, err := sqlite.Open(ctx, storeFile(dir))
@@ -130,9 +136,10 @@ func (b *bench) resolve(ctx context.Context, dir string, messages []simulation.M
 				return sink, err
 			}
 			sink.Messages += int64(len(out.Results))
-			sink.Customers += int64(out.Created - out.Merged)
 		}
-		return sink, nil
+		counts, err := store.Counts(ctx)
+		sink.Customers = counts.Customers
+		return sink, err
 	}, done, nil
 }
 
