@@ -157,7 +157,11 @@ func (b *Broker) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, err := rangesOf(m.(*answer).resp)
+	got, ok := m.(*answer)
+	if !ok {
+		return fmt.Errorf("the embedded broker gave no answer to the first question")
+	}
+	known, err := rangesOf(got.resp)
 	if err != nil {
 		return err
 	}
@@ -241,7 +245,7 @@ func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
 		at = slog.LevelWarn
 	}
 	if ctx := context.Background(); l.log.Enabled(ctx, at) {
-		l.log.Log(ctx, at, "embedded broker: "+fmt.Sprintf(format, args...))
+		l.log.Log(ctx, at, "embedded broker", "says", fmt.Sprintf(format, args...))
 	}
 }
 

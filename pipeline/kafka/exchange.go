@@ -34,8 +34,8 @@ type answer struct {
 	buf  []byte
 }
 
-func (e *exchange) ApiKey() protocol.ApiKey { return protocol.ApiKey(e.req.Key()) }
-func (a *answer) ApiKey() protocol.ApiKey   { return protocol.ApiKey(a.key) }
+func (e *exchange) ApiKey() protocol.ApiKey { return protocol.ApiKey(e.req.Key()) } //nolint:revive // kafka-go names the method
+func (a *answer) ApiKey() protocol.ApiKey   { return protocol.ApiKey(a.key) }       //nolint:revive // kafka-go names the method
 
 func (e *exchange) Required(map[protocol.ApiKey]int16) bool { return true }
 
@@ -231,11 +231,12 @@ func (c *Client) forget(node int32) {
 // nudge is no request: kafka-go reads its cluster layout anew after every CreateTopics, and this pretends to have been one.
 type nudge struct{}
 
-func (nudge) ApiKey() protocol.ApiKey                 { return protocol.CreateTopics }
+func (nudge) ApiKey() protocol.ApiKey                 { return protocol.CreateTopics } //nolint:revive // kafka-go names the method
 func (nudge) Required(map[protocol.ApiKey]int16) bool { return true }
 func (nudge) RawExchange(io.ReadWriter) (protocol.Message, error) {
 	return &createtopics.Response{}, nil
 }
+
 func (nudge) Broker(protocol.Cluster) (protocol.Broker, error) {
 	return protocol.Broker{ID: anyNode}, nil
 }

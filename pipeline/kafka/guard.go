@@ -66,13 +66,18 @@ func (g *guard) Accept() (net.Conn, error) {
 			_ = conn.Close()
 			continue
 		}
-		c := &guarded{Conn: conn, guard: g, ctx: context.Background()}
-		c.ctx, c.cancel = context.WithCancel(c.ctx)
+		c := g.watch(conn)
 		g.mu.Lock()
 		g.conns[c] = struct{}{}
 		g.mu.Unlock()
 		return c, nil
 	}
+}
+
+// watch wraps a connection; its context ends when it is closed.
+func (g *guard) watch(conn net.Conn) *guarded {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &guarded{Conn: conn, guard: g, ctx: ctx, cancel: cancel}
 }
 
 func (g *guard) closeAll() {

@@ -338,7 +338,7 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	for range ch { //nolint:revive // until closed
+	for range ch { // until closed
 	}
 	if got := s2.State(); len(got) != 0 {
 		t.Errorf("state after the end: %+v", got)

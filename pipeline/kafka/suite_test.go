@@ -89,8 +89,10 @@ func (s *suite) Close() error {
 }
 
 // suiteSubscriber and suitePublisher close apart.
-type suiteSubscriber struct{ *suite }
-type suitePublisher struct{ *suite }
+type (
+	suiteSubscriber struct{ *suite }
+	suitePublisher  struct{ *suite }
+)
 
 func (p suitePublisher) Close() error { return p.Publisher.Close() }
 
@@ -108,14 +110,16 @@ func TestWatermill(t *testing.T) {
 	}{
 		"many in flight": {
 			tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true},
-			8, kafka.SubscriberOptions{MaxRedelivery: time.Millisecond},
+			8,
+			kafka.SubscriberOptions{MaxRedelivery: time.Millisecond},
 		},
 		"one in flight": {
 			tests.Features{
 				Persistent: true, NewSubscriberReceivesOldMessages: true,
 				GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: true,
 			},
-			1, kafka.SubscriberOptions{MaxInFlight: 1, MaxRedelivery: time.Millisecond},
+			1,
+			kafka.SubscriberOptions{MaxInFlight: 1, MaxRedelivery: time.Millisecond},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
