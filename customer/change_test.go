@@ -145,3 +145,19 @@ func TestPublished(t *testing.T) {
 		}
 	}
 }
+
+func TestWeightSurvivesJSON(t *testing.T) {
+	for _, w := range []customer.Weight{0, 1, -1, 7 * customer.Bits, -13*customer.Bits - 511, 1<<31 - 1, -1<<31 + 1} {
+		body, err := json.Marshal(w)
+		var back customer.Weight
+		if err != nil || json.Unmarshal(body, &back) != nil || back != w {
+			t.Errorf("%d becomes %s and %d: %v", w, body, back, err)
+		}
+	}
+	var w customer.Weight
+	for _, bad := range []string{`"7"`, `1e99`, `NaN`, `{}`} {
+		if err := json.Unmarshal([]byte(bad), &w); err == nil {
+			t.Errorf("%s passes for a weight", bad)
+		}
+	}
+}

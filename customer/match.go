@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,16 @@ func (w Weight) Float() float64 { return float64(w) / float64(Bits) }
 // MarshalJSON writes the weight in bits.
 func (w Weight) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, w.Float(), 'f', -1, 64), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes; every weight is exact in both.
+func (w *Weight) UnmarshalJSON(b []byte) error {
+	bits, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.Abs(bits) > math.MaxInt32/float64(Bits) {
+		return fmt.Errorf("a weight is a number of bits, such as 12.5")
+	}
+	*w = Weight(math.Round(bits * float64(Bits)))
+	return nil
 }
 
 // Pair is two records, the smaller id first.
