@@ -178,11 +178,11 @@ func (a *amount) read(s *frame) (out customer.Amount, err *event.Error) {
 	if !there {
 		return out, language.Invalid(a.currency.Where(s.Scope), "an amount stands without its currency: an ISO 4217 code such as EUR is expected")
 	}
-	make, at := customer.NewAmount, a.number
+	build, at := customer.NewAmount, a.number
 	if a.minor {
-		make = customer.MinorAmount
+		build = customer.MinorAmount
 	}
-	out, fault := make(number, currency)
+	out, fault := build(number, currency)
 	if fault != nil {
 		if _, known := customer.MinorUnits(strings.ToUpper(strings.TrimSpace(currency))); !known {
 			at = a.currency

@@ -39,7 +39,7 @@ type Mapping struct {
 
 var _ adapters.Described = (*Mapping)(nil)
 
-// builder compiles a mapping: the language's part of it is the loader's.
+// builder compiles a mapping: the language's part of it is the compiler's.
 type builder struct {
 	*language.Compiler
 	m *Mapping

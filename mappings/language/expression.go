@@ -1,6 +1,7 @@
 package language
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
@@ -158,7 +159,7 @@ func (l *Compiler) term(y *YAML, e Env, of *Source) (t *term) {
 	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {
 		offset, message := 0, err.Error()
-		if e, ok := err.(*exprfile.Error); ok {
+		if e := (*exprfile.Error)(nil); errors.As(err, &e) {
 			offset, message = e.From, e.Message
 		}
 		l.sayAt(y, offset, "", "not an expression: %s", message)

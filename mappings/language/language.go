@@ -61,7 +61,7 @@ const MaxText = customer.MaxValue
 
 // maxSteps bounds the list items that one message may be walked through (invariant 10): lists within lists of a message
 // that is within the codec's limits could still ask for their product.
-const maxSteps = 4_000_000
+const maxSteps = 2_000_000
 
 // Dialect is how the texts of one mapping's messages are to be read.
 type Dialect struct {

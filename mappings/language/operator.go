@@ -232,7 +232,7 @@ func (x *expression) equality(n *ast.BinaryNode, a, b *term) *term {
 	want := n.Operator == "=="
 	return &term{sort: sortBool, eval: func(s *Scope) (result, *event.Error) {
 		l, r, err := pair(s, a, b)
-		same := false
+		var same bool
 		switch {
 		case l.sort == sortAny || r.sort == sortAny:
 			same = l.sort == r.sort

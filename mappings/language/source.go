@@ -21,6 +21,7 @@ type Value struct {
 // kind is the type of a value while compiling.
 type kind uint8
 
+// The kinds of value.
 const (
 	AText kind = iota
 	aList

@@ -32,6 +32,7 @@ type Key struct {
 
 type yamlKind uint8
 
+// The kinds of YAML value; what is not there is none of them.
 const (
 	nothing yamlKind = iota
 	Scalar
