@@ -127,5 +127,5 @@ $(LINT):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 $(KAFKA_LIB)/.done: $(KAFKA)/pom.xml
-	mvn -q -B -ntp -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)
+	mvn -q -B -ntp -Dstyle.color=never -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)
 	@touch $@
