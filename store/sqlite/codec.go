@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 )
 
 // What stands in a column: ids as 16 bytes, bodies as JSON, a key as one number. Nothing else in this package knows.
@@ -124,4 +125,50 @@ func encode(v any) ([]byte, error) { return json.Marshal(v) }
 func decode[T any](b []byte) (*T, error) {
 	out := new(T)
 	return out, json.Unmarshal(b, out)
+}
+
+// published answers what the outbox says of a customer in a stored version. The body of an active one is what is published.
+func published(status customer.Status, body []byte) ([]byte, error) {
+	if status == customer.Active {
+		return body, nil
+	}
+	c, err := decode[customer.Customer](body)
+	if err != nil {
+		return nil, err
+	}
+	return c.Published()
+}
+
+// letter is the body of a dead letter: all but the value, which stands in a column of its own, as it came. Bytes stay bytes,
+// whatever they are, and null apart from empty.
+type letter struct {
+	event.DeadLetter
+	Value   bool     `json:"value"` // there is one
+	Headers []header `json:"headers,omitempty"`
+}
+
+type header struct{ Key, Value []byte }
+
+func encodeLetter(l *event.DeadLetter) (body, value []byte, err error) {
+	out := letter{DeadLetter: *l, Value: l.Value != nil}
+	for _, h := range l.Headers {
+		out.Headers = append(out.Headers, header{[]byte(h.Key), h.Value})
+	}
+	body, err = encode(&out)
+	return body, append([]byte{}, l.Value...), err
+}
+
+func decodeLetter(body, value []byte) (event.DeadLetter, error) {
+	in, err := decode[letter](body)
+	if err != nil {
+		return event.DeadLetter{}, err
+	}
+	l := in.DeadLetter
+	if in.Value {
+		l.Value = append([]byte{}, value...)
+	}
+	for _, h := range in.Headers {
+		l.Headers = append(l.Headers, event.Header{Key: string(h.Key), Value: h.Value})
+	}
+	return l, nil
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -52,16 +53,23 @@ func (s *Store) Positions(ctx context.Context) ([]event.Position, error) {
 // Pending answers the oldest outbox entries after a sequence number.
 func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer.OutboxEntry, error) {
 	var out []customer.OutboxEntry
-	const query = "SELECT seq, id, customer, version, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+	const query = `SELECT o.seq, o.customer, o.version, coalesce(h.status, c.status), coalesce(h.body, c.body)
+		FROM outbox o CROSS JOIN customer c ON c.id = o.customer
+		LEFT JOIN customer_history h ON c.version <> o.version AND h.customer = o.customer AND h.version = o.version
+		WHERE o.seq > ? ORDER BY o.seq LIMIT ?`
 	err := view{s.reader}.each(ctx, query, []any{after, limit}, func(rows *sql.Rows) error {
 		var e customer.OutboxEntry
-		var id []byte
-		if err := rows.Scan(&e.Seq, &e.ID, &id, &e.Version, &e.Value); err != nil {
+		var id, body sql.RawBytes
+		var status customer.Status
+		if err := rows.Scan(&e.Seq, &id, &e.Version, &status, &body); err != nil {
 			return err
 		}
 		e.Customer = customer.CustomerID(id)
+		e.ID = (&customer.Customer{ID: e.Customer, Version: e.Version}).PublishedID()
+		value, err := published(status, body)
+		e.Value = bytes.Clone(value)
 		out = append(out, e)
-		return nil
+		return err
 	})
 	return out, s.explain(err)
 }
@@ -75,15 +83,22 @@ func (s *Store) Published(ctx context.Context, upTo int64) error {
 // DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after.
 func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
 	var out []event.DeadLetter
-	const query = `SELECT body FROM dead_letter WHERE (?1 = '' OR source = ?1)
-		AND (?2 = '' OR (at, id) < (SELECT at, id FROM dead_letter WHERE id = ?2)) ORDER BY at DESC, id DESC LIMIT ?3`
-	err := view{s.reader}.each(ctx, query, []any{source, after, limit}, func(rows *sql.Rows) error {
-		var body sql.RawBytes
-		if err := rows.Scan(&body); err != nil {
+	query, args := "SELECT body, value FROM dead_letter WHERE true", []any{}
+	if source != "" {
+		query, args = query+" AND source = ?", append(args, source)
+	}
+	if after != "" {
+		query += " AND (seconds, nanos, id) < (SELECT seconds, nanos, id FROM dead_letter WHERE id = ?)"
+		args = append(args, after)
+	}
+	query += " ORDER BY seconds DESC, nanos DESC, id DESC LIMIT ?"
+	err := view{s.reader}.each(ctx, query, append(args, limit), func(rows *sql.Rows) error {
+		var body, value sql.RawBytes
+		if err := rows.Scan(&body, &value); err != nil {
 			return err
 		}
-		l, err := decode[event.DeadLetter](body)
-		out = append(out, *l)
+		l, err := decodeLetter(body, value)
+		out = append(out, l)
 		return err
 	})
 	return out, s.explain(err)
@@ -91,15 +106,16 @@ func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int
 
 // DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.
 func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error) {
-	var body []byte
-	err := s.reader.QueryRowContext(ctx, "SELECT body FROM dead_letter WHERE id = ?", id).Scan(&body)
+	var body, value []byte
+	err := s.reader.QueryRowContext(ctx, "SELECT body, value FROM dead_letter WHERE id = ?", id).Scan(&body, &value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
 	}
 	if err != nil {
 		return nil, s.explain(err)
 	}
-	return decode[event.DeadLetter](body)
+	l, err := decodeLetter(body, value)
+	return &l, s.explain(err)
 }
 
 // Counts answers how much the store holds.

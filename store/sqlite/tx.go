@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -100,7 +99,7 @@ func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
 	}
 	t.done, t.wrote = true, *d
 	for _, step := range []func(context.Context, *customer.Delta) error{
-		t.forget, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead,
+		t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead, t.forget,
 	} {
 		if err := step(ctx, d); err != nil {
 			return err
@@ -228,58 +227,72 @@ func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
 		{"DELETE FROM edge WHERE (a, b) IN (SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(?))", drop},
 		{`INSERT OR REPLACE INTO edge (a, b, weight, threshold, levels, rule, against) SELECT unhex(value ->> 0), unhex(value ->> 1),
 			value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5, value ->> 6 FROM json_each(?)`, put},
+		{`INSERT OR IGNORE INTO stay (record, customer) SELECT m.record, m.customer
+			FROM json_each(?) e JOIN member m ON m.record = unhex(e.value ->> 0) WHERE m.customer <> unhex(e.value ->> 2)`, moved},
 		{`INSERT OR REPLACE INTO member (record, component, customer, live) SELECT unhex(value ->> 0), unhex(value ->> 1),
 			unhex(value ->> 2), value ->> 3 FROM json_each(?)`, moved},
 	})
 }
 
-// customers writes customers, their history and what is to be published of them (invariant 5).
+// customers writes customers, and lays what they were into history. What is to be published of them is written with it
+// (invariant 5), as a reference: the body stands in either.
 func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
-	bodies := make([][]byte, len(d.Customers))
-	err := t.rows(ctx, `INSERT INTO customer (id, status, body) VALUES (?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET status = excluded.status, body = excluded.body`,
-		len(d.Customers), func(i int) (args []any, err error) {
+	if len(d.Customers) == 0 {
+		return nil
+	}
+	of := make([]customer.CustomerID, len(d.Customers))
+	for i, c := range d.Customers {
+		of[i] = c.ID
+	}
+	const past = `INSERT OR REPLACE INTO customer_history (customer, version, status, body)
+		SELECT c.id, c.version, c.status, c.body FROM json_each(?) e JOIN customer c ON c.id = unhex(e.value)`
+	if _, err := t.raw.ExecContext(ctx, past, ids(of)); err != nil {
+		return err
+	}
+	err := t.rows(ctx, `INSERT INTO customer (id, version, status, body) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, body = excluded.body`,
+		len(d.Customers), func(i int) ([]any, error) {
 			c := d.Customers[i]
-			bodies[i], err = encode(c)
-			return []any{c.ID[:], string(c.Status), bodies[i]}, err
+			body, err := encode(c)
+			return []any{c.ID[:], c.Version, string(c.Status), body}, err
 		})
 	if err != nil {
 		return err
 	}
-	err = t.rows(ctx, "INSERT INTO customer_history (customer, version, at, body) VALUES (?, ?, ?, ?)",
-		len(d.Customers), func(i int) ([]any, error) {
-			c := d.Customers[i]
-			return []any{c.ID[:], c.Version, c.UpdatedAt.UTC().Format(time.RFC3339Nano), bodies[i]}, nil
-		})
-	if err != nil {
-		return err
-	}
-	return t.rows(ctx, "INSERT INTO outbox (id, customer, version, value) VALUES (?, ?, ?, ?)",
-		len(d.Customers), func(i int) ([]any, error) {
-			c := d.Customers[i]
-			value, err := c.Published()
-			var column any // nil is a tombstone, and no empty value
-			if value != nil {
-				column = value
-			}
-			return []any{c.PublishedID(), c.ID[:], c.Version, column}, err
-		})
+	return t.rows(ctx, "INSERT INTO outbox (customer, version) VALUES (?, ?)", len(d.Customers), func(i int) ([]any, error) {
+		return []any{d.Customers[i].ID[:], d.Customers[i].Version}, nil
+	})
 }
 
-// forget leaves nothing of an erased record in the past of any customer, nor in what still waits to be published. It looks at every
-// line of history: erasures are rare, and a record may have been with several customers.
+// forget follows an erasure to where copies are: older versions of the customers that a record is or once was part of, and what of
+// those still waits to be published. The newest versions stay: they say what is true now.
 func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
+	var records []customer.RecordID
 	for _, r := range d.Records {
-		if !r.Erased() {
-			continue
+		if r.Erased() {
+			records = append(records, r.ID)
 		}
-		t.erased = true
-		for _, query := range []string{
-			"DELETE FROM customer_history WHERE instr(body, ?) > 0", "DELETE FROM outbox WHERE instr(value, ?) > 0",
-		} {
-			if _, err := t.raw.ExecContext(ctx, query, r.ID.String()); err != nil {
-				return err
-			}
+	}
+	var customers []customer.CustomerID
+	for _, c := range d.Customers {
+		if c.Status == customer.Erased {
+			customers = append(customers, c.ID)
+		}
+	}
+	if len(records)+len(customers) == 0 {
+		return nil
+	}
+	t.erased = true
+	const touched = `WITH touched (id) AS (
+		SELECT m.customer FROM json_each(?1) e JOIN member m ON m.record = unhex(e.value)
+		UNION SELECT s.customer FROM json_each(?1) e JOIN stay s ON s.record = unhex(e.value)
+		UNION SELECT unhex(value) FROM json_each(?2)) `
+	for _, query := range []string{
+		"DELETE FROM outbox WHERE customer IN touched AND version < (SELECT c.version FROM customer c WHERE c.id = outbox.customer)",
+		"DELETE FROM customer_history WHERE customer IN touched",
+	} {
+		if _, err := t.raw.ExecContext(ctx, touched+query, ids(records), ids(customers)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -298,7 +311,7 @@ func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {
 	say := func(l *list, in *customer.Interaction) {
 		for _, p := range in.Parties {
 			l.row()
-			l.id(p.Record).num(in.OccurredAt.UnixMilli()).id(in.ID)
+			l.id(p.Record).num(in.OccurredAt.Unix()).num(int64(in.OccurredAt.Nanosecond())).id(in.ID)
 		}
 	}
 	for i, in := range d.Interactions {
@@ -317,10 +330,10 @@ func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {
 		return err
 	}
 	return t.arrays(ctx, []array{
-		{`DELETE FROM party WHERE (record, occurred, interaction) IN
-			(SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?))`, drop},
-		{`INSERT OR REPLACE INTO party (record, occurred, interaction)
-			SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)`, put},
+		{`DELETE FROM party WHERE (record, seconds, nanos, interaction) IN
+			(SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?))`, drop},
+		{`INSERT OR REPLACE INTO party (record, seconds, nanos, interaction)
+			SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?)`, put},
 	})
 }
 
@@ -334,10 +347,10 @@ func (t *tx) decided(ctx context.Context, d *customer.Delta) error {
 }
 
 func (t *tx) dead(ctx context.Context, d *customer.Delta) error {
-	return t.rows(ctx, "INSERT OR REPLACE INTO dead_letter (id, source, at, body) VALUES (?, ?, ?, ?)", len(d.Dead),
-		func(i int) ([]any, error) {
-			l := d.Dead[i]
-			body, err := encode(l)
-			return []any{l.ID, l.Source, l.At.UnixMicro(), body}, err
-		})
+	const query = "INSERT OR REPLACE INTO dead_letter (id, source, seconds, nanos, body, value) VALUES (?, ?, ?, ?, ?, ?)"
+	return t.rows(ctx, query, len(d.Dead), func(i int) ([]any, error) {
+		l := &d.Dead[i]
+		body, value, err := encodeLetter(l)
+		return []any{l.ID, l.Source, l.At.Unix(), l.At.Nanosecond(), body, value}, err
+	})
 }

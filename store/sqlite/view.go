@@ -182,8 +182,8 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 	if len(of) == 0 || limit <= 0 {
 		return nil, nil
 	}
-	const query = `SELECT i.body FROM (SELECT DISTINCT p.interaction AS id, p.occurred AS occurred
-		FROM json_each(?) e JOIN party p ON p.record = unhex(e.value) ORDER BY p.occurred DESC, p.interaction LIMIT ?) t
+	const query = `SELECT i.body FROM (SELECT DISTINCT p.interaction AS id, p.seconds AS s, p.nanos AS n
+		FROM json_each(?) e JOIN party p ON p.record = unhex(e.value) ORDER BY s DESC, n DESC, id LIMIT ?) t
 		JOIN interaction i ON i.id = t.id`
 	var out []*customer.Interaction
 	err := v.each(ctx, query, []any{ids(of), limit}, func(rows *sql.Rows) error {

@@ -1,4 +1,6 @@
--- What rests here: see docs/architecture.md. Ids are 16 bytes; bodies are JSON (codec.go).
+-- What rests here: see docs/architecture.md. Ids are 16 bytes; codec.go alone knows what bodies and packed keys look like.
+-- Rows with bodies stand in the order of arrival with a small index over the random ids beside them; short rows stand in the order
+-- in which they are asked for.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE position (
   source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
@@ -16,17 +18,27 @@ CREATE TABLE edge (
 ) WITHOUT ROWID;
 CREATE TABLE member (record BLOB PRIMARY KEY, component BLOB NOT NULL, customer BLOB NOT NULL, live INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX member_component ON member (component);
-CREATE INDEX member_customer ON member (customer);
+-- Customers that a record once belonged to: where an erasure looks for what is left of it.
+CREATE TABLE stay (record BLOB NOT NULL, customer BLOB NOT NULL, PRIMARY KEY (record, customer)) WITHOUT ROWID;
 CREATE TABLE decision (id TEXT PRIMARY KEY, a BLOB NOT NULL, b BLOB NOT NULL, undone INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX decision_a ON decision (a);
 
-CREATE TABLE customer (id BLOB NOT NULL UNIQUE, status TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE customer (id BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX customer_status ON customer (status);
-CREATE TABLE customer_history (customer BLOB NOT NULL, version INTEGER NOT NULL, at TEXT NOT NULL, body BLOB NOT NULL);
+-- Versions that were replaced: the newest stands in customer.
+CREATE TABLE customer_history (customer BLOB NOT NULL, version INTEGER NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL);
 CREATE UNIQUE INDEX customer_history_version ON customer_history (customer, version);
 CREATE TABLE interaction (id BLOB NOT NULL UNIQUE, forgotten INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE party (record BLOB NOT NULL, occurred INTEGER NOT NULL, interaction BLOB NOT NULL, PRIMARY KEY (record, occurred, interaction)) WITHOUT ROWID;
+-- When it occurred: seconds since 1970, and nanoseconds, so that any year fits.
+CREATE TABLE party (
+  record BLOB NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, interaction BLOB NOT NULL,
+  PRIMARY KEY (record, seconds, nanos, interaction)
+) WITHOUT ROWID;
 
-CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, customer BLOB NOT NULL, version INTEGER NOT NULL, value BLOB);
-CREATE TABLE dead_letter (id TEXT PRIMARY KEY, source TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX dead_letter_at ON dead_letter (at, id);
+-- What waits to be published. The value is that version's body: it stands in customer or in customer_history.
+CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, customer BLOB NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE dead_letter (
+  id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, body BLOB NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX dead_letter_at ON dead_letter (seconds, nanos, id);
+CREATE INDEX dead_letter_source ON dead_letter (source, seconds, nanos, id);
