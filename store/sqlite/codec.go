@@ -113,6 +113,18 @@ func ids[T ~[16]byte](of []T) string {
 	return string(append(b, ']'))
 }
 
+// numbers writes an array of numbers alone.
+func numbers(of []int64) string {
+	b := append(make([]byte, 0, 21*len(of)+2), '[')
+	for i, n := range of {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(append(b, ']'))
+}
+
 func flag(b bool) int64 {
 	if b {
 		return 1

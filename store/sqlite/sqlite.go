@@ -78,7 +78,7 @@ func (s *Store) open(ctx context.Context) error {
 		fmt.Sprintf("busy_timeout(%d)", busyMillis), fmt.Sprintf("cache_size(-%d)", cacheKiB),
 	}
 	var err error
-	if s.writer, err = sql.Open("sqlite", s.dsn(append(pragmas, "wal_autocheckpoint(4000)"), "&_txlock=immediate")); err != nil {
+	if s.writer, err = sql.Open("sqlite", s.dsn(append(pragmas, "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"), "&_txlock=immediate")); err != nil {
 		return err
 	}
 	s.writer.SetMaxOpenConns(1)

@@ -1,9 +1,13 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -142,53 +146,118 @@ func (t *tx) records(ctx context.Context, d *customer.Delta) error {
 	})
 }
 
-// keys replaces the keys of records: what they held is packed in one row, so that nothing has to be searched.
+// entry is one row of record_key.
+type entry struct {
+	key    int64
+	record customer.RecordID
+	node   uint64
+}
+
+// keys replaces the keys of records by the difference: what they held is packed in one row, so that nothing has to be searched, and a
+// key that stays, under the same features, is not touched.
 func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
 	if len(d.Keys) == 0 {
 		return nil
 	}
-	of := make([]customer.RecordID, len(d.Keys))
-	for i, set := range d.Keys {
-		of[i] = set.Record
+	nodes, olds, err := t.held(ctx, d.Keys)
+	if err != nil {
+		return err
 	}
-	var drop, put, held, gone list
-	const query = "SELECT e.key, h.keys FROM json_each(?) e JOIN held h ON h.record = unhex(e.value)"
-	err := t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
-		var i int
-		var packed sql.RawBytes
-		if err := rows.Scan(&i, &packed); err != nil {
-			return err
+	var put []entry
+	var drop, gone list
+	var held []int
+	packed := make([][]byte, len(d.Keys))
+	for i, set := range d.Keys {
+		now := make([]int64, len(set.Keys))
+		for j, k := range set.Keys {
+			now[j] = keyNumber(k)
+			if nodes[i] != set.Node || !slices.Contains(olds[i], now[j]) {
+				put = append(put, entry{now[j], set.Record, set.Node})
+			}
 		}
-		for _, k := range unpackKeys(packed) {
-			drop.row()
-			drop.num(k).id(of[i])
+		for _, k := range olds[i] {
+			if !slices.Contains(now, k) {
+				drop.row()
+				drop.num(k).id(set.Record)
+			}
 		}
-		return nil
+		if packed[i] = packKeys(now); len(now) > 0 {
+			held = append(held, i)
+		} else {
+			gone.row()
+			gone.id(set.Record)
+		}
+	}
+	err = t.arrays(ctx, []array{
+		{"DELETE FROM record_key WHERE (key, record) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
+		{"DELETE FROM held WHERE record IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
 	})
 	if err != nil {
 		return err
 	}
-	for _, set := range d.Keys {
-		if len(set.Keys) == 0 {
-			gone.row()
-			gone.id(set.Record)
+	if err := t.putKeys(ctx, put); err != nil {
+		return err
+	}
+	return t.insert(ctx, "INSERT OR REPLACE INTO held (record, node, keys)", 3, len(held), func(args []any, i int) []any {
+		set := &d.Keys[held[i]]
+		return append(args, set.Record[:], int64(set.Node), packed[held[i]])
+	})
+}
+
+// putKeys writes in the order of the index, so that neighbours go to one page together.
+func (t *tx) putKeys(ctx context.Context, put []entry) error {
+	slices.SortFunc(put, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.record[:], b.record[:]))
+	})
+	return t.insert(ctx, "INSERT OR REPLACE INTO record_key (key, record, node)", 3, len(put), func(args []any, i int) []any {
+		return append(args, put[i].key, put[i].record[:], int64(put[i].node))
+	})
+}
+
+// held answers what the records of key sets hold so far, in their order.
+func (t *tx) held(ctx context.Context, sets []customer.KeySet) (nodes []uint64, keys [][]int64, err error) {
+	nodes, keys = make([]uint64, len(sets)), make([][]int64, len(sets))
+	of := make([]customer.RecordID, len(sets))
+	for i, set := range sets {
+		of[i] = set.Record
+	}
+	const query = "SELECT e.key, h.node, h.keys FROM json_each(?) e JOIN held h ON h.record = unhex(e.value)"
+	return nodes, keys, t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var i int
+		var node int64
+		var packed sql.RawBytes
+		err := rows.Scan(&i, &node, &packed)
+		nodes[i], keys[i] = uint64(node), unpackKeys(packed)
+		return err
+	})
+}
+
+// Rows a statement takes: as many chunks of the first size as there are, then of the next.
+var chunks = [...]int{200, 20, 1}
+
+// insert writes short rows, many with one statement. row appends the columns of row i.
+func (t *tx) insert(ctx context.Context, head string, columns, n int, row func(args []any, i int) []any) error {
+	one := "(" + strings.Repeat("?,", columns-1) + "?)"
+	args := make([]any, 0, columns*min(n, chunks[0]))
+	for _, size := range chunks {
+		if n < size {
 			continue
 		}
-		numbers := make([]int64, len(set.Keys))
-		for i, k := range set.Keys {
-			numbers[i] = keyNumber(k)
-			put.row()
-			put.num(numbers[i]).id(set.Record).num(int64(set.Node))
+		query := head + " VALUES " + strings.Repeat(one+",", size-1) + one
+		next := func(i int) ([]any, error) {
+			args = args[:0]
+			for j := range size {
+				args = row(args, i*size+j)
+			}
+			return args, nil
 		}
-		held.row()
-		held.id(set.Record).num(int64(set.Node)).bytes(packKeys(numbers))
+		if err := t.rows(ctx, query, n/size, next); err != nil {
+			return err
+		}
+		done, inner := n/size*size, row
+		row, n = func(args []any, i int) []any { return inner(args, done+i) }, n-done
 	}
-	return t.arrays(ctx, []array{
-		{"DELETE FROM record_key WHERE (key, record) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
-		{"INSERT OR REPLACE INTO record_key (key, record, node) SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM json_each(?)", put},
-		{"INSERT OR REPLACE INTO held (record, node, keys) SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each(?)", held},
-		{"DELETE FROM held WHERE record IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
-	})
+	return nil
 }
 
 // array is a statement and the rows that it takes in one go.

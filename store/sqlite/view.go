@@ -83,17 +83,16 @@ func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]
 	if len(keys) == 0 || limit <= 0 {
 		return out, nil
 	}
-	var l list
-	for _, k := range keys {
-		l.row()
-		l.num(keyNumber(k))
+	ask := make([]int64, len(keys))
+	for i, k := range keys {
+		ask[i] = keyNumber(k)
 	}
 	// The inner query finds the last holder within the limit, so that a key with many holders costs no more than the limit.
-	const query = `SELECT e.key, k.record, k.node FROM json_each(?1) e JOIN record_key k ON k.key = e.value ->> 0
-		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ->> 0 ORDER BY record LIMIT 1 OFFSET ?2),
+	const query = `SELECT e.key, k.record, k.node FROM json_each(?1) e JOIN record_key k ON k.key = e.value
+		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ORDER BY record LIMIT 1 OFFSET ?2),
 			x'ffffffffffffffffffffffffffffffffff')
 		ORDER BY e.key, k.record`
-	err := v.each(ctx, query, []any{l.String(), limit - 1}, func(rows *sql.Rows) error {
+	err := v.each(ctx, query, []any{numbers(ask), limit - 1}, func(rows *sql.Rows) error {
 		var i int
 		var record sql.RawBytes
 		var node int64
