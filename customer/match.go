@@ -40,6 +40,7 @@ type Merger interface {
 // Features are a record's standing values in the form in which they compare. The originals are kept in the record.
 type Features struct {
 	Record       RecordID
+	Origin       uint64 // hash of source and key, the same in every installation: breaks ties, where a record's id would not do
 	Node         uint64 // hash of all that follows but Links
 	Organisation bool
 	Given        []string // tokens: folded, transliterated, honorifics and suffixes apart

@@ -28,7 +28,8 @@ func (m *Matcher) Cluster(nodes []*customer.Features, edges []customer.Edge, dec
 	return out
 }
 
-// clustering is one call of Cluster. Records are numbered in the order of their ids.
+// clustering is one call of Cluster. Records are numbered in the order of their origins: a tie must fall the same way in every
+// installation, and record ids are made with a key of the installation.
 type clustering struct {
 	m      *Matcher
 	nodes  []*customer.Features
@@ -53,7 +54,9 @@ type link struct {
 
 func (m *Matcher) newClustering(nodes []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {
 	g := &clustering{m: m, nodes: slices.Clone(nodes), apart: map[[2]int]bool{}, known: map[[2]int]*link{}, seen: map[[2]int]int32{}}
-	slices.SortFunc(g.nodes, func(a, b *customer.Features) int { return compareRecords(a.Record, b.Record) })
+	slices.SortFunc(g.nodes, func(a, b *customer.Features) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), compareRecords(a.Record, b.Record))
+	})
 	g.nodes = slices.CompactFunc(g.nodes, func(a, b *customer.Features) bool { return a.Record == b.Record })
 	at := make(map[customer.RecordID]int, len(g.nodes))
 	first := map[uint64]int{}
@@ -240,6 +243,7 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 		for k, i := range is {
 			ids[k] = g.nodes[i].Record
 		}
+		slices.SortFunc(ids, compareRecords)
 		out = append(out, ids)
 	}
 	return out

@@ -28,7 +28,7 @@ type standard struct {
 // Standardise brings a record's standing values into the form in which they compare. Placeholders give no feature; what cannot
 // be read is left out; nothing is an error.
 func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
-	s := &standard{f: &customer.Features{Record: r.ID}, source: r.Source}
+	s := &standard{f: &customer.Features{Record: r.ID, Origin: origin(r)}, source: r.Source}
 	texts := map[string]string{}
 	var telephones []string
 	for _, c := range r.Cells() {
@@ -105,6 +105,15 @@ func (s *standard) settle() {
 			s.region = f.Places[i].Country
 		}
 	}
+}
+
+// origin hashes a record's source and key.
+func origin(r *customer.Record) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(r.Source))
+	h.Write([]byte{0})
+	h.Write([]byte(r.Key))
+	return h.Sum64()
 }
 
 func trueFirst(a, b bool) int {
