@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // mappings name time zones, and a bare container has no table of them
 
 	"github.com/mattn/go-isatty"
 )
