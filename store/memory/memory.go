@@ -32,6 +32,7 @@ type state struct {
 	components   map[customer.RecordID][]customer.RecordID // by record id
 	customers    map[customer.CustomerID]*customer.Customer
 	ofCustomer   map[customer.CustomerID]map[customer.RecordID]bool
+	stays        map[customer.RecordID]map[customer.CustomerID]bool // customers that a record is or was part of
 	interactions map[customer.InteractionID]*customer.Interaction
 	ofRecord     map[customer.RecordID]map[customer.InteractionID]bool
 	decisions    map[string]customer.Decision
@@ -55,6 +56,7 @@ func New() *Store {
 			holders: map[customer.Key][]customer.Holder{}, edges: map[customer.RecordID]map[customer.Pair]customer.Edge{},
 			members: map[customer.RecordID]customer.Membership{}, components: map[customer.RecordID][]customer.RecordID{},
 			customers: map[customer.CustomerID]*customer.Customer{}, ofCustomer: map[customer.CustomerID]map[customer.RecordID]bool{},
+			stays:        map[customer.RecordID]map[customer.CustomerID]bool{},
 			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
 			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
 		},

@@ -163,7 +163,11 @@ func (s *Store) MappingRevision(_ context.Context, source, version string) (int6
 }
 
 // InstallationKey answers the secret that record ids are made with: 32 bytes, the same for the store's life.
-func (s *Store) InstallationKey(context.Context) ([]byte, error) { return bytes.Clone(s.key), nil }
+func (s *Store) InstallationKey(context.Context) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return bytes.Clone(s.key), s.alive()
+}
 
 // Check finds nothing wrong with a store in memory.
 func (s *Store) Check(context.Context) error {

@@ -22,10 +22,23 @@ func (s *Store) View(ctx context.Context, fn func(customer.View) error) error {
 	return fn(view{s})
 }
 
+// conflicts bounds how often Update calls its function (invariant 10).
+const conflicts = 10
+
 // Update runs fn alone. What it asks for is done only when it has returned nil.
 func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var err error
+	for range conflicts {
+		if err = s.update(ctx, fn); !errors.Is(err, customer.ErrConflict) {
+			break
+		}
+	}
+	return err
+}
+
+func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
 	if s.closed {
 		return ErrClosed
 	}
@@ -39,11 +52,13 @@ func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if t.delta != nil {
+		if err := s.apply(t.delta); err != nil { // before anything is changed
+			return err
+		}
+	}
 	for _, a := range t.advances {
 		s.positions[a.Partition] = a.Position
-	}
-	if t.delta != nil {
-		return s.apply(t.delta)
 	}
 	return nil
 }
@@ -62,14 +77,19 @@ func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
 		if !known {
 			now = event.Position{Next: -1}
 		}
+		for _, before := range t.advances { // of this transaction
+			if before.Partition == a.Partition {
+				now = before.Position
+			}
+		}
 		switch {
 		case now.Owner != a.Owner:
 			return event.ErrFenced
 		case now.Next != a.Expect:
 			return event.ErrAlready
 		}
+		t.advances = append(t.advances, a)
 	}
-	t.advances = append(t.advances, advances...)
 	return ctx.Err()
 }
 
@@ -131,7 +151,32 @@ func (s *Store) apply(d *customer.Delta) error {
 	for _, l := range d.Dead {
 		s.dead[l.ID] = l
 	}
+	s.forget(d)
 	return nil
+}
+
+// forget follows an erasure to what still waits to be published of the customers that a record is or once was part of. Their newest
+// versions stay: they say what is true now.
+func (s *Store) forget(d *customer.Delta) {
+	touched := map[customer.CustomerID]bool{}
+	for _, r := range d.Records {
+		if r.Erased() {
+			for id := range s.stays[r.ID] {
+				touched[id] = true
+			}
+		}
+	}
+	for _, c := range d.Customers {
+		if c.Status == customer.Erased {
+			touched[c.ID] = true
+		}
+	}
+	if len(touched) == 0 {
+		return
+	}
+	s.outbox = slices.DeleteFunc(slices.Clone(s.outbox), func(e customer.OutboxEntry) bool {
+		return touched[e.Customer] && e.Version < s.customers[e.Customer].Version
+	})
 }
 
 // hold replaces a record's keys.
@@ -177,6 +222,10 @@ func (s *Store) move(m customer.Membership) {
 		s.ofCustomer[m.Customer] = map[customer.RecordID]bool{}
 	}
 	s.ofCustomer[m.Customer][m.Record] = true
+	if s.stays[m.Record] == nil {
+		s.stays[m.Record] = map[customer.CustomerID]bool{}
+	}
+	s.stays[m.Record][m.Customer] = true
 }
 
 // tell replaces an interaction.

@@ -1,5 +1,7 @@
 package sqlite
 
+import "github.com/onefold/onefold/customer"
+
 // recent keeps what was read or written last, already decoded, for the writer alone: it is the only one who changes the file, so what
 // stands here is what stands there. Two generations bound it: when the younger is full, the older is let go.
 type recent[K comparable, V any] struct {
@@ -56,4 +58,9 @@ func (r *recent[K, V]) read(ids []K, fetch func([]K) ([]*V, error)) ([]*V, error
 		}
 	}
 	return out, err
+}
+
+func (s *Store) forgetRecent() {
+	s.records = newRecent[customer.RecordID, customer.Record](recentRecords)
+	s.known = newRecent[customer.CustomerID, customer.Customer](recentCustomers)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 
@@ -134,9 +136,15 @@ func flag(b bool) int64 {
 
 func encode(v any) ([]byte, error) { return json.Marshal(v) }
 
+var errBody = errors.New("a row cannot be read")
+
+// decode reads a body. Its error holds nothing of the body (invariant 9).
 func decode[T any](b []byte) (*T, error) {
 	out := new(T)
-	return out, json.Unmarshal(b, out)
+	if json.Unmarshal(b, out) != nil {
+		return nil, fmt.Errorf("%w as %T", errBody, *out)
+	}
+	return out, nil
 }
 
 // published answers what the outbox says of a customer in a stored version. The body of an active one is what is published.

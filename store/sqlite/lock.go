@@ -12,24 +12,25 @@ import (
 
 // acquire takes the lock file beside the store for this process. The system lets it go when the process ends, however it ends.
 func acquire(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("store: the folder cannot be written: %w", err)
+		return nil, unwritable(path, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer func() { _ = f.Close() }()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("store: %s cannot be locked: %w", path, err)
+			return nil, unwritable(path, err)
 		}
-		holder, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("store: process %s is using %s: stop it, or name another data folder",
-			strings.TrimSpace(string(holder)), strings.TrimSuffix(path, ".lock"))
+		holder, _ := os.ReadFile(path + ".lock")
+		return nil, inUse(path, strings.TrimSpace(string(holder)))
 	}
-	if err := f.Truncate(0); err != nil {
-		return f, fmt.Errorf("store: %s cannot be written: %w", path, err)
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
 	}
-	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
-		return f, fmt.Errorf("store: %s cannot be written: %w", path, err)
+	if err != nil {
+		_ = f.Close()
+		return nil, unwritable(path, err)
 	}
 	return f, nil
 }

@@ -9,20 +9,13 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"embed"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net/url"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
-	driver "modernc.org/sqlite"
-
 	"github.com/onefold/onefold/customer"
-	"github.com/onefold/onefold/event"
 )
 
 // Store is a customer.Store in one file.
@@ -32,123 +25,22 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // several, read only
 
-	writing sync.Mutex // one Update at a time; guards what follows
-	records *recent[customer.RecordID, customer.Record]
-	known   *recent[customer.CustomerID, customer.Customer]
+	updating sync.Mutex // one Update at a time; guards what follows
+	owed     bool       // an erasure is committed, but the WAL still has bytes of it
+	records  *recent[customer.RecordID, customer.Record]
+	known    *recent[customer.CustomerID, customer.Customer]
 }
 
+// Limits of the store (invariant 10).
 const (
-	applicationID = 0x4f4e4546 // "ONEF"
-	readers       = 4
-	busyMillis    = 5_000
-	cacheKiB      = 65_536
-	corruptCode   = 11 // SQLITE_CORRUPT
-	notADBCode    = 26 // SQLITE_NOTADB
-	fullCode      = 13 // SQLITE_FULL
+	readers   = 4      // views at a time; more wait
+	conflicts = 10     // times that Update calls its function
+	busy      = 5_000  // milliseconds to wait for another program that looks at the file
+	writing   = 65_536 // KiB of pages that the writer keeps
+	reading   = 8_192  // KiB of pages that a reader keeps
+	logPages  = 8_000  // pages in the WAL before they are moved into the file
+	logBytes  = 64 << 20
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Open opens the store at path, makes it if there is none, and brings an older one up to date. It refuses, with what to do, a file that
-// another process holds, one of a newer version, one that is damaged, and one that is not ours.
-func Open(ctx context.Context, path string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("store %s: the folder cannot be made: %w", path, err)
-	}
-	lock, err := acquire(path + ".lock")
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{
-		path: path, lock: lock,
-		records: newRecent[customer.RecordID, customer.Record](recentRecords),
-		known:   newRecent[customer.CustomerID, customer.Customer](recentCustomers),
-	}
-	if err := s.open(ctx); err != nil {
-		_ = s.Close()
-		return nil, s.explain(err)
-	}
-	return s, nil
-}
-
-func (s *Store) open(ctx context.Context) error {
-	pragmas := []string{
-		"journal_mode(WAL)", "synchronous(NORMAL)", "secure_delete(ON)", "foreign_keys(OFF)", "temp_store(MEMORY)",
-		fmt.Sprintf("busy_timeout(%d)", busyMillis), fmt.Sprintf("cache_size(-%d)", cacheKiB),
-	}
-	var err error
-	if s.writer, err = sql.Open("sqlite", s.dsn(append(pragmas, "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"), "&_txlock=immediate")); err != nil {
-		return err
-	}
-	s.writer.SetMaxOpenConns(1)
-	if err := s.migrate(ctx); err != nil {
-		return err
-	}
-	if s.reader, err = sql.Open("sqlite", s.dsn(append(pragmas, "query_only(1)"), "")); err != nil {
-		return err
-	}
-	s.reader.SetMaxOpenConns(readers)
-	s.reader.SetMaxIdleConns(readers)
-	return s.reader.PingContext(ctx)
-}
-
-func (s *Store) dsn(pragmas []string, rest string) string {
-	var b strings.Builder
-	b.WriteString("file:" + (&url.URL{Path: s.path}).EscapedPath() + "?")
-	for i, p := range pragmas {
-		if i > 0 {
-			b.WriteByte('&')
-		}
-		b.WriteString("_pragma=" + url.QueryEscape(p))
-	}
-	return b.String() + rest
-}
-
-// migrate applies the numbered migrations that the file has not seen, each in a transaction of its own.
-func (s *Store) migrate(ctx context.Context) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	var version, id int
-	if err := s.writer.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-	if err := s.writer.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return err
-	}
-	if version > 0 && id != applicationID {
-		return fmt.Errorf("store %s: this is the SQLite file of another program: name another path", s.path)
-	}
-	if version > len(files) {
-		return fmt.Errorf("store %s: the file is of version %d, this program knows versions up to %d: "+
-			"use the newer program that wrote it, or restore a backup of before", s.path, version, len(files))
-	}
-	for n := version; n < len(files); n++ {
-		script, err := migrations.ReadFile(files[n])
-		if err != nil {
-			return err
-		}
-		if err := s.step(ctx, string(script), n+1); err != nil {
-			return fmt.Errorf("store %s: migration %s: %w", s.path, filepath.Base(files[n]), err)
-		}
-	}
-	return nil
-}
-
-func (s *Store) step(ctx context.Context, script string, version int) error {
-	tx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	script += fmt.Sprintf(";PRAGMA user_version = %d;PRAGMA application_id = %d;", version, applicationID)
-	if _, err := tx.ExecContext(ctx, script); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
 
 // InstallationKey answers the secret that record ids are made with: 32 bytes, made once and kept in the file.
 func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
@@ -164,20 +56,26 @@ func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
 	return key, s.explain(err)
 }
 
-// Check reads the whole file and says whether it is sound. It may take minutes on a large one.
+// Check reads the whole file and says whether it is sound: ErrDamaged, with the first findings, if it is not. It may take minutes on a
+// large one; writers are not held up.
 func (s *Store) Check(ctx context.Context) error {
-	var word string
-	if err := s.reader.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&word); err != nil {
-		return s.explain(err)
+	var found []string
+	err := view{s.reader}.each(ctx, "PRAGMA integrity_check(5)", nil, func(rows *sql.Rows) error {
+		var line string
+		err := rows.Scan(&line)
+		found = append(found, strings.Join(strings.Fields(line), " "))
+		return err
+	})
+	if err == nil && !slices.Equal(found, []string{"ok"}) {
+		return damaged(s.path, strings.Join(found, "; "), nil)
 	}
-	if word != "ok" {
-		return s.damaged(errors.New(word))
-	}
-	return nil
+	return s.explain(err)
 }
 
-// Close waits for readers and the writer, and lets the file go.
+// Close waits for the writer, moves the WAL into the file and lets the file go.
 func (s *Store) Close() error {
+	s.updating.Lock()
+	defer s.updating.Unlock()
 	var errs []error
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
@@ -190,25 +88,4 @@ func (s *Store) Close() error {
 		s.lock = nil
 	}
 	return errors.Join(errs...)
-}
-
-// explain says what an error of the driver means, and what to do.
-func (s *Store) explain(err error) error {
-	var e *driver.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
-	case corruptCode, notADBCode:
-		return s.damaged(err)
-	case fullCode:
-		return event.Errorf(event.Retryable, "internal", "", "store %s: the disk is full: make room, nothing is lost meanwhile: %w", s.path, err)
-	}
-	return fmt.Errorf("store %s: %w", s.path, err)
-}
-
-// damaged is never mended in silence: what a damaged file still holds may be all there is.
-func (s *Store) damaged(err error) error {
-	return event.Errorf(event.Retryable, "internal", "", "store %s: the file is damaged; it was not changed: "+
-		"stop, keep a copy of it and of its -wal file, and restore a backup: %w", s.path, err)
 }

@@ -3,12 +3,15 @@ package sqlite_test
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/store/sqlite"
 	"github.com/onefold/onefold/store/storetest"
 )
@@ -44,24 +47,44 @@ func TestReopen(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	made := func(t *testing.T, path string) { _ = open(t, path).Close() }
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, path string)
+		kind  error
 		want  string
 	}{
-		"another process holds it": {func(t *testing.T, path string) { open(t, path) }, "is using"},
+		"this process holds it": {func(t *testing.T, path string) { open(t, path) }, sqlite.ErrInUse, "process " + strconv.Itoa(os.Getpid()) + " is using it"},
 		"a newer version": {func(t *testing.T, path string) {
-			_ = open(t, path).Close()
+			made(t, path)
 			exec(t, path, "PRAGMA user_version = 99")
-		}, "version 99"},
-		"another program's file": {func(t *testing.T, path string) { exec(t, path, "CREATE TABLE x (y); PRAGMA user_version = 1") }, "another program"},
-		"not a database":         {func(t *testing.T, path string) { write(t, path, strings.Repeat("no database ", 1000)) }, "damaged"},
-		"a torn header": {func(t *testing.T, path string) {
-			_ = open(t, path).Close()
+		}, sqlite.ErrNewer, "of version 99, this program knows versions up to 1: use the newer program"},
+		"another program's file": {func(t *testing.T, path string) { exec(t, path, "CREATE TABLE x (y)") }, sqlite.ErrForeign, "name another path"},
+		"not a database": {func(t *testing.T, path string) { write(t, path, strings.Repeat("no database ", 1000)) }, sqlite.ErrDamaged, "its head"},
+		"an empty file":  {func(t *testing.T, path string) { write(t, path, "") }, sqlite.ErrDamaged, "it has 0 bytes"},
+		"a file cut off": {func(t *testing.T, path string) {
+			made(t, path)
+			if err := os.Truncate(path, 20_000); err != nil {
+				t.Fatal(err)
+			}
+		}, sqlite.ErrDamaged, ""},
+		"a WAL alone": {func(t *testing.T, path string) { write(t, path+"-wal", "x") }, sqlite.ErrDamaged, "the file itself is missing"},
+		"a torn head": {func(t *testing.T, path string) {
+			made(t, path)
 			spoil(t, path, 0, 4096)
-		}, "damaged"},
+		}, sqlite.ErrDamaged, "restore a backup"},
+		"a torn schema": {func(t *testing.T, path string) {
+			made(t, path)
+			spoil(t, path, 100, 3996)
+		}, sqlite.ErrDamaged, "restore a backup"},
+		"a file for a folder": {func(t *testing.T, path string) { write(t, filepath.Dir(path), "x") }, nil, "not a directory: let this user write there"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "onefold.db")
+			path := filepath.Join(t.TempDir(), "data", "onefold.db")
+			if name != "a file for a folder" {
+				if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
 			c.spoil(t, path)
 			before, _ := os.ReadFile(path)
 			s, err := sqlite.Open(t.Context(), path)
@@ -69,13 +92,30 @@ func TestRefusals(t *testing.T) {
 				_ = s.Close()
 				t.Fatal("it opens")
 			}
-			if !strings.Contains(err.Error(), c.want) {
+			if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) || c.kind != nil && !errors.Is(err, c.kind) {
 				t.Errorf("the error does not say %q: %v", c.want, err)
 			}
-			if after, _ := os.ReadFile(path); c.want == "damaged" && !bytes.Equal(before, after) {
+			if event.ClassOf(err) != event.Retryable {
+				t.Errorf("the error would drop what is to be stored: %v", event.ClassOf(err))
+			}
+			if after, _ := os.ReadFile(path); errors.Is(err, sqlite.ErrDamaged) && !bytes.Equal(before, after) {
 				t.Error("a damaged file was changed")
 			}
 		})
+	}
+}
+
+// A crash in the middle of making a store leaves a draft, which the next start throws away.
+func TestUnfinished(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "onefold.db")
+	write(t, path+".new", "half")
+	write(t, path+".new-wal", "half")
+	if err := open(t, path).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(path + ".new*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

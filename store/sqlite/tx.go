@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,8 +16,18 @@ import (
 
 // Update runs fn in one transaction that holds the write lock from its beginning, so nothing that it read can change under it.
 func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.updating.Lock()
+	defer s.updating.Unlock()
+	var err error
+	for range conflicts {
+		if err = s.update(ctx, fn); !errors.Is(err, customer.ErrConflict) {
+			break
+		}
+	}
+	return err
+}
+
+func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
 	raw, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return s.explain(err)
@@ -27,6 +38,7 @@ func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 		return s.explain(err)
 	}
 	if err := raw.Commit(); err != nil {
+		s.forgetRecent() // nobody can say what stands in the file now
 		return s.explain(err)
 	}
 	for _, r := range t.wrote.Records {
@@ -35,11 +47,29 @@ func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 	for _, c := range t.wrote.Customers {
 		s.known.put(c.ID, c)
 	}
-	if t.erased { // the log, too, keeps no byte of the value
-		_, err := s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-		return s.explain(err)
-	}
+	s.owed = s.owed || t.erased
+	s.emptyLog(context.WithoutCancel(ctx))
 	return nil
+}
+
+// emptyLog moves the WAL into the file and cuts it to nothing, if an erasure was committed: the WAL, too, keeps no byte of the value.
+// The transaction stands whatever comes of this. Someone who reads an older state holds it up; then the next commit tries again, and
+// Close does in any case.
+func (s *Store) emptyLog(ctx context.Context) {
+	if !s.owed {
+		return
+	}
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = conn.ExecContext(ctx, "PRAGMA busy_timeout = 50") // a group must not wait for an export
+	var held, pages, moved int
+	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&held, &pages, &moved); err == nil && held == 0 {
+		s.owed = false
+	}
+	_, _ = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busy))
 }
 
 type tx struct {

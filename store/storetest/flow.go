@@ -38,6 +38,9 @@ func testPositions(t *testing.T, s Store) {
 	if err := advance(event.Advance{Position: again, Expect: -1}); !errors.Is(err, event.ErrAlready) {
 		t.Errorf("a second effect of the same messages: %v", err)
 	}
+	if err := advance(event.Advance{Position: event.Position{Partition: event.Partition{Source: "never"}, Owner: 1}, Expect: -1}); !errors.Is(err, event.ErrFenced) {
+		t.Errorf("a partition moves that nobody claimed: %v", err)
+	}
 	second, err := s.Claim(ctx, "shop", "t", []int32{1})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +154,7 @@ func testDeadLetters(t *testing.T, s Store) {
 			ID: id, Source: source, Topic: "t", TopicID: "x", Partition: 1, Offset: 1<<53 + 1,
 			Part: "Ntry[1]", Time: at, Class: event.Poison, Reason: "decode",
 			Path: "a.b", Message: "m", Mapping: "shopify@1", Attempts: n, At: at.Add(time.Duration(n) * time.Second),
-			Key: []byte{}, Value: []byte{0, 255}, Headers: []event.Header{{Key: "h", Value: []byte{0xff}}, {Key: "h"}},
+			Key: []byte{}, Value: []byte{0, 255}, Headers: []event.Header{{Key: "h\xff\x00", Value: []byte{0xff}}, {Key: "h"}, {Value: []byte{}}},
 		}
 	}
 	null := letter("b", "shop", 2)
@@ -289,6 +292,13 @@ func testCancelled(t *testing.T, s Store) {
 		return tx.Apply(ctx, &customer.Delta{Records: []*customer.Record{record(1)}})
 	}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled update: %v", err)
+	}
+	late, stop := context.WithCancel(t.Context())
+	if err := s.Update(late, func(tx customer.Tx) error {
+		defer stop()
+		return tx.Apply(late, &customer.Delta{Records: []*customer.Record{record(1)}})
+	}); !errors.Is(err, context.Canceled) {
+		t.Errorf("an update that is cancelled before its commit: %v", err)
 	}
 	view(t, s, func(v customer.View) error {
 		got, err := v.Records(t.Context(), []customer.RecordID{id(1)})

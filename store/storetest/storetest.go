@@ -47,6 +47,12 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"readers see whole commits":                       testIsolation,
 		"a cancelled context is refused":                  testCancelled,
 		"a forgotten interaction leaves its version":      testForgotten,
+		"an erasure leaves nothing that waits":            testErasure,
+		"a conflict is tried again, a bounded number":     testConflict,
+		"a panic leaves nothing":                          testPanic,
+		"many rows are written as one":                    testMany,
+		"members of a component change places":            testComponentsMove,
+		"what is answered stays as it was":                testStaysAsItWas,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -57,15 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 			}
 		})
 	}
-	t.Run("a closed store refuses", func(t *testing.T) {
-		s := open(t)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.View(t.Context(), func(customer.View) error { return nil }); err == nil {
-			t.Error("a closed store answers")
-		}
-	})
+	t.Run("a closed store refuses", func(t *testing.T) { testClosed(t, open(t)) })
 }
 
 var at = time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
@@ -262,6 +260,11 @@ func testTimeline(t *testing.T, s Store) {
 	apply(t, s, customer.Delta{Interactions: []*customer.Interaction{moved}})
 	want("moved", []customer.RecordID{id(1)}, 9, mid, old, moved)
 	want("left", []customer.RecordID{id(2)}, 9)
+	first, last := interaction(t, 8, at.Add(2*time.Hour), id(3)), interaction(t, 9, at.Add(2*time.Hour+1), id(3))
+	never := interaction(t, 7, time.Time{}, id(3))
+	apply(t, s, customer.Delta{Interactions: []*customer.Interaction{never, first, last}})
+	want("a nanosecond apart, limited", []customer.RecordID{id(3)}, 1, last)
+	want("and one without a time", []customer.RecordID{id(3)}, 9, last, first, never)
 }
 
 func testForgotten(t *testing.T, s Store) {

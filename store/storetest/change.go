@@ -1,0 +1,248 @@
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/onefold/onefold/customer"
+)
+
+func testClosed(t *testing.T, s Store) {
+	ctx := t.Context()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+	for name, ask := range map[string]func() error{
+		"View":            func() error { return s.View(ctx, func(customer.View) error { return nil }) },
+		"Update":          func() error { return s.Update(ctx, func(customer.Tx) error { return nil }) },
+		"Claim":           func() error { _, err := s.Claim(ctx, "a", "b", []int32{0}); return err },
+		"Positions":       func() error { _, err := s.Positions(ctx); return err },
+		"Pending":         func() error { _, err := s.Pending(ctx, 0, 1); return err },
+		"Published":       func() error { return s.Published(ctx, 1) },
+		"DeadLetters":     func() error { _, err := s.DeadLetters(ctx, "", "", 1); return err },
+		"Counts":          func() error { _, err := s.Counts(ctx); return err },
+		"MappingRevision": func() error { _, err := s.MappingRevision(ctx, "a", "b"); return err },
+		"InstallationKey": func() error { _, err := s.InstallationKey(ctx); return err },
+		"Check":           func() error { return s.Check(ctx) },
+		"EachCustomer": func() error {
+			return s.EachCustomer(ctx, func(*customer.Customer, []*customer.Record, []*customer.Interaction) error { return nil })
+		},
+	} {
+		if ask() == nil {
+			t.Errorf("%s of a closed store answers", name)
+		}
+	}
+}
+
+// testErasure erases a record that was with two customers, while versions that name it still wait to be published.
+func testErasure(t *testing.T, s Store) {
+	named := func(n byte, version int64, text string) *customer.Customer {
+		c := master(n, version)
+		c.Attributes[0].Value, c.Attributes[0].Losers = customer.Text(text), nil
+		return c
+	}
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1)},
+		Customers: []*customer.Customer{named(1, 1, "Erasmus"), named(2, 1, "Other"), named(3, 1, "Third")},
+	})
+	apply(t, s, customer.Delta{ // the record moves to another customer, and the first one goes on without it
+		Members: []customer.Membership{live(1, 2)}, Customers: []*customer.Customer{named(1, 2, "Nobody"), named(2, 2, "Erasmus")},
+	})
+	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9, Scopes: []customer.Scope{{Name: "sequence:s", Erased: version("9")}}}
+	left := live(1, 2)
+	left.Live = false
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{gone}, Members: []customer.Membership{left},
+		Customers: []*customer.Customer{named(2, 3, "Other")},
+	})
+	waiting, err := s.Pending(t.Context(), 0, 99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, e := range waiting {
+		ids = append(ids, e.ID)
+		if bytes.Contains(e.Value, []byte("Erasmus")) {
+			t.Errorf("entry %s still says what was erased", e.ID)
+		}
+	}
+	same(t, "what waits", []string{named(3, 1, "").PublishedID(), named(1, 2, "").PublishedID(), named(2, 3, "").PublishedID()}, ids)
+
+	erased := named(3, 2, "")
+	erased.Status, erased.Attributes = customer.Erased, nil
+	apply(t, s, customer.Delta{Customers: []*customer.Customer{erased}})
+	waiting, err = s.Pending(t.Context(), 0, 99)
+	if err != nil || len(waiting) != 3 || waiting[2].Value != nil {
+		t.Errorf("after a whole customer was erased its tombstone alone should wait: %v, %v", len(waiting), err)
+	}
+}
+
+func testConflict(t *testing.T, s Store) {
+	calls := 0
+	err := s.Update(t.Context(), func(tx customer.Tx) error {
+		if calls++; calls < 3 {
+			if err := tx.Apply(t.Context(), &customer.Delta{Records: []*customer.Record{record(byte(calls))}}); err != nil {
+				return err
+			}
+			return customer.ErrConflict
+		}
+		return tx.Apply(t.Context(), &customer.Delta{Records: []*customer.Record{record(3)}})
+	})
+	if err != nil || calls != 3 {
+		t.Errorf("%d calls: %v", calls, err)
+	}
+	view(t, s, func(v customer.View) error {
+		got, err := v.Records(t.Context(), []customer.RecordID{id(1), id(2), id(3)})
+		same(t, "effects of the last try alone", []*customer.Record{nil, nil, record(3)}, got)
+		return err
+	})
+	calls = 0
+	err = s.Update(t.Context(), func(customer.Tx) error { calls++; return customer.ErrConflict })
+	if !errors.Is(err, customer.ErrConflict) || calls < 2 || calls > 100 {
+		t.Errorf("a conflict without end: %d calls, %v", calls, err)
+	}
+}
+
+func testPanic(t *testing.T, s Store) {
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is swallowed")
+			}
+		}()
+		_ = s.Update(t.Context(), func(tx customer.Tx) error {
+			if err := tx.Apply(t.Context(), &customer.Delta{Records: []*customer.Record{record(1)}}); err != nil {
+				return err
+			}
+			panic("on purpose")
+		})
+	}()
+	apply(t, s, customer.Delta{Records: []*customer.Record{record(2)}})
+	view(t, s, func(v customer.View) error {
+		got, err := v.Records(t.Context(), []customer.RecordID{id(1), id(2)})
+		same(t, "records", []*customer.Record{nil, record(2)}, got)
+		return err
+	})
+}
+
+// testMany writes more rows than any statement takes at once, and changes the keys of some.
+func testMany(t *testing.T, s Store) {
+	n := 1_234
+	if testing.Short() {
+		n = 234
+	}
+	apply(t, s, newcomers(0, n))
+	d := customer.Delta{}
+	for i := 0; i < n; i += 3 { // one key goes, one comes, the others stay
+		keys := append(benchKeys(i)[:keysOf-1], customer.Key{Type: "new", Hash: uint64(i)}) //nolint:gosec // not negative
+		d.Keys = append(d.Keys, customer.KeySet{Record: benchID(i), Node: mix(uint64(i)), Keys: keys})
+	}
+	apply(t, s, d)
+	view(t, s, func(v customer.View) error {
+		var ids []customer.RecordID
+		var keys []customer.Key
+		for i := range n {
+			ids = append(ids, benchID(i))
+			keys = append(keys, benchKeys(i)[1], benchKeys(i)[keysOf-1], customer.Key{Type: "new", Hash: uint64(i)}) //nolint:gosec // not negative
+		}
+		records, err := v.Records(t.Context(), ids)
+		if err != nil {
+			return err
+		}
+		holders, err := v.Holders(t.Context(), keys, 2)
+		if err != nil {
+			return err
+		}
+		comps, err := v.Components(t.Context(), ids)
+		if err != nil || len(comps) != n {
+			t.Fatalf("%d components: %v", len(comps), err)
+		}
+		for i := range n {
+			me := []customer.Holder{{Record: benchID(i), Node: mix(uint64(i))}}
+			want := [][]customer.Holder{me, me, nil}
+			if i%3 == 0 {
+				want = [][]customer.Holder{me, nil, me}
+			}
+			same(t, "a record", benchRecord(i), records[i])
+			same(t, "its holders", want, holders[3*i:3*i+3])
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+		return nil
+	})
+}
+
+// testComponentsMove lets two components become one and two others again.
+func testComponentsMove(t *testing.T, s Store) {
+	edge := func(a, b byte) customer.Edge {
+		return customer.Edge{Pair: customer.NewPair(id(a), id(b)), Levels: []uint8{1}}
+	}
+	shape := func(of ...byte) string {
+		var b strings.Builder
+		view(t, s, func(v customer.View) error {
+			var ids []customer.RecordID
+			for _, n := range of {
+				ids = append(ids, id(n))
+			}
+			comps, err := v.Components(t.Context(), ids)
+			for _, c := range comps {
+				for _, m := range c.Members {
+					b.WriteByte('0' + m.Record[15])
+				}
+				for _, e := range c.Edges {
+					b.WriteString(" " + string('0'+rune(e.A[15])) + "-" + string('0'+rune(e.B[15])))
+				}
+				b.WriteByte(';')
+			}
+			return err
+		})
+		return b.String()
+	}
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{live(1, 1), live(2, 1), live(3, 3), live(4, 3)}, Edges: []customer.Edge{edge(1, 2), edge(3, 4)},
+	})
+	same(t, "two", "34 3-4;12 1-2;", shape(4, 1, 2))
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(3, 1), live(4, 1)}, Edges: []customer.Edge{edge(2, 3)}})
+	same(t, "one", "1234 1-2 2-3 3-4;", shape(4))
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{live(2, 2), live(3, 2), live(4, 4)}, DropEdges: []customer.Pair{edge(1, 2).Pair, edge(3, 4).Pair, edge(1, 4).Pair},
+	})
+	same(t, "three", "1;23 2-3;4;", shape(1, 2, 4))
+}
+
+// testStaysAsItWas holds on to answers while what they tell of changes.
+func testStaysAsItWas(t *testing.T, s Store) {
+	k := customer.Key{Type: "email", Hash: 1}
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1), live(2, 1)},
+		Keys: []customer.KeySet{{Record: id(1), Node: 1, Keys: []customer.Key{k}}, {Record: id(2), Node: 2, Keys: []customer.Key{k}}},
+	})
+	var records []*customer.Record
+	var holders [][]customer.Holder
+	var comps []*customer.Component
+	view(t, s, func(v customer.View) (err error) {
+		if records, err = v.Records(t.Context(), []customer.RecordID{id(1)}); err != nil {
+			return err
+		}
+		if holders, err = v.Holders(t.Context(), []customer.Key{k}, 9); err != nil {
+			return err
+		}
+		comps, err = v.Components(t.Context(), []customer.RecordID{id(1)})
+		return err
+	})
+	changed := record(1)
+	changed.Revision, changed.Scopes = 9, nil
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{changed}, Members: []customer.Membership{live(1, 1), live(2, 2)},
+		Keys: []customer.KeySet{{Record: id(1)}, {Record: id(2), Node: 3, Keys: []customer.Key{k}}},
+	})
+	same(t, "a record", []*customer.Record{record(1)}, records)
+	same(t, "holders", [][]customer.Holder{{{Record: id(1), Node: 1}, {Record: id(2), Node: 2}}}, holders)
+	same(t, "a component", []*customer.Component{{Members: []customer.Membership{live(1, 1), live(2, 1)}}}, comps)
+}
