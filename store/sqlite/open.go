@@ -37,7 +37,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		path: path, lock: lock,
+		path: path, lock: lock, updating: make(chan struct{}, 1),
 		records: newRecent[customer.RecordID, customer.Record](recentRecords),
 		known:   newRecent[customer.CustomerID, customer.Customer](recentCustomers),
 	}

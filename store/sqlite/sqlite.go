@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -25,8 +24,8 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // several, read only
 
-	updating sync.Mutex // one Update at a time; guards what follows
-	owed     bool       // an erasure is committed, but the WAL still has bytes of it
+	updating chan struct{} // holds the Update that is under way; guards what follows
+	owed     bool          // an erasure is committed, but the WAL still has bytes of it
 	records  *recent[customer.RecordID, customer.Record]
 	known    *recent[customer.CustomerID, customer.Customer]
 }
@@ -74,8 +73,8 @@ func (s *Store) Check(ctx context.Context) error {
 
 // Close waits for the writer, moves the WAL into the file and lets the file go.
 func (s *Store) Close() error {
-	s.updating.Lock()
-	defer s.updating.Unlock()
+	s.updating <- struct{}{}
+	defer func() { <-s.updating }()
 	var errs []error
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())

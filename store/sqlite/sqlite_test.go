@@ -56,11 +56,11 @@ func TestRefusals(t *testing.T) {
 		"this process holds it": {func(t *testing.T, path string) { open(t, path) }, sqlite.ErrInUse, "process " + strconv.Itoa(os.Getpid()) + " is using it"},
 		"a newer version": {func(t *testing.T, path string) {
 			made(t, path)
-			exec(t, path, "PRAGMA user_version = 99")
+			script(t, path, "PRAGMA user_version = 99")
 		}, sqlite.ErrNewer, "of version 99, this program knows versions up to 1: use the newer program"},
-		"another program's file": {func(t *testing.T, path string) { exec(t, path, "CREATE TABLE x (y)") }, sqlite.ErrForeign, "name another path"},
-		"not a database": {func(t *testing.T, path string) { write(t, path, strings.Repeat("no database ", 1000)) }, sqlite.ErrDamaged, "its head"},
-		"an empty file":  {func(t *testing.T, path string) { write(t, path, "") }, sqlite.ErrDamaged, "it has 0 bytes"},
+		"another program's file": {func(t *testing.T, path string) { script(t, path, "CREATE TABLE x (y)") }, sqlite.ErrForeign, "name another path"},
+		"not a database":         {func(t *testing.T, path string) { write(t, path, strings.Repeat("no database ", 1000)) }, sqlite.ErrDamaged, "its head"},
+		"an empty file":          {func(t *testing.T, path string) { write(t, path, "") }, sqlite.ErrDamaged, "it has 0 bytes"},
 		"a file cut off": {func(t *testing.T, path string) {
 			made(t, path)
 			if err := os.Truncate(path, 20_000); err != nil {
@@ -152,14 +152,14 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 }
 
-func exec(t *testing.T, path, script string) {
+func script(t *testing.T, path, text string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.ExecContext(t.Context(), script); err != nil {
+	if _, err := db.ExecContext(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
 }

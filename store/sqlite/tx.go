@@ -16,8 +16,12 @@ import (
 
 // Update runs fn in one transaction that holds the write lock from its beginning, so nothing that it read can change under it.
 func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
-	s.updating.Lock()
-	defer s.updating.Unlock()
+	select {
+	case s.updating <- struct{}{}:
+		defer func() { <-s.updating }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	var err error
 	for range conflicts {
 		if err = s.update(ctx, fn); !errors.Is(err, customer.ErrConflict) {
