@@ -13,7 +13,7 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// What stands in a column: ids as 16 bytes, bodies as JSON, a key as one number. Nothing else in this package knows.
+// What stands in a column: ids as 16 bytes, a key as one number, bodies packed (body.go) and, where they are rare, as JSON.
 
 // keyNumber folds a key's type and hash into one number.
 func keyNumber(k customer.Key) int64 {
@@ -145,18 +145,6 @@ func decode[T any](b []byte) (*T, error) {
 		return nil, fmt.Errorf("%w as %T", errBody, *out)
 	}
 	return out, nil
-}
-
-// published answers what the outbox says of a customer in a stored version. The body of an active one is what is published.
-func published(status customer.Status, body []byte) ([]byte, error) {
-	if status == customer.Active {
-		return body, nil
-	}
-	c, err := decode[customer.Customer](body)
-	if err != nil {
-		return nil, err
-	}
-	return c.Published()
 }
 
 // letter is the body of a dead letter: all but the value, which stands in a column of its own, as it came. Bytes stay bytes,

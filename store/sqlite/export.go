@@ -41,7 +41,7 @@ func (v view) page(ctx context.Context, last *int64) ([]*customer.Customer, erro
 		if err := rows.Scan(last, &body); err != nil {
 			return err
 		}
-		c, err := decode[customer.Customer](body)
+		c, err := unpack(body, unpackCustomer)
 		out = append(out, c)
 		return err
 	})
@@ -99,7 +99,7 @@ func (v view) lines(ctx context.Context, of []customer.RecordID) (map[customer.R
 		if err := rows.Scan(&id, &body); err != nil {
 			return err
 		}
-		in, err := decode[customer.Interaction](body)
+		in, err := unpack(body, unpackInteraction)
 		out[customer.RecordID(id)] = append(out[customer.RecordID(id)], in)
 		return err
 	})

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -53,22 +52,22 @@ func (s *Store) Positions(ctx context.Context) ([]event.Position, error) {
 // Pending answers the oldest outbox entries after a sequence number.
 func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer.OutboxEntry, error) {
 	var out []customer.OutboxEntry
-	const query = `SELECT o.seq, o.customer, o.version, coalesce(h.status, c.status), coalesce(h.body, c.body)
+	const query = `SELECT o.seq, o.customer, o.version, coalesce(h.body, c.body)
 		FROM outbox o CROSS JOIN customer c ON c.id = o.customer
 		LEFT JOIN customer_history h ON c.version <> o.version AND h.customer = o.customer AND h.version = o.version
 		WHERE o.seq > ? ORDER BY o.seq LIMIT ?`
 	err := view{s.reader}.each(ctx, query, []any{after, limit}, func(rows *sql.Rows) error {
-		var e customer.OutboxEntry
+		var seq, version int64
 		var id, body sql.RawBytes
-		var status customer.Status
-		if err := rows.Scan(&e.Seq, &id, &e.Version, &status, &body); err != nil {
+		if err := rows.Scan(&seq, &id, &version, &body); err != nil {
 			return err
 		}
-		e.Customer = customer.CustomerID(id)
-		e.ID = (&customer.Customer{ID: e.Customer, Version: e.Version}).PublishedID()
-		value, err := published(status, body)
-		e.Value = bytes.Clone(value)
-		out = append(out, e)
+		c, err := unpack(body, unpackCustomer)
+		if err != nil {
+			return err
+		}
+		value, err := c.Published()
+		out = append(out, customer.OutboxEntry{Seq: seq, ID: c.PublishedID(), Customer: c.ID, Version: version, Value: value})
 		return err
 	})
 	return out, s.explain(err)

@@ -48,18 +48,20 @@ func (v view) each(ctx context.Context, query string, args []any, fn func(*sql.R
 }
 
 func (v view) Records(ctx context.Context, of []customer.RecordID) ([]*customer.Record, error) {
-	return bodies[customer.Record](ctx, v, "record", of)
+	return bodies(ctx, v, "record", of, func(b []byte) (*customer.Record, error) { return unpack(b, unpackRecord) })
 }
 
 func (v view) Customers(ctx context.Context, of []customer.CustomerID) ([]*customer.Customer, error) {
-	return bodies[customer.Customer](ctx, v, "customer", of)
+	return bodies(ctx, v, "customer", of, func(b []byte) (*customer.Customer, error) { return unpack(b, unpackCustomer) })
 }
 
 func (v view) Interactions(ctx context.Context, of []customer.InteractionID) ([]*customer.Interaction, error) {
-	return bodies[customer.Interaction](ctx, v, "interaction", of)
+	return bodies(ctx, v, "interaction", of, func(b []byte) (*customer.Interaction, error) { return unpack(b, unpackInteraction) })
 }
 
-func bodies[T any, ID ~[16]byte](ctx context.Context, v view, table string, of []ID) ([]*T, error) {
+func bodies[T any, ID ~[16]byte](
+	ctx context.Context, v view, table string, of []ID, read func([]byte) (*T, error),
+) ([]*T, error) {
 	out := make([]*T, len(of))
 	if len(of) == 0 {
 		return out, nil
@@ -71,8 +73,8 @@ func bodies[T any, ID ~[16]byte](ctx context.Context, v view, table string, of [
 		if err := rows.Scan(&i, &body); err != nil {
 			return err
 		}
-		read, err := decode[T](body)
-		out[i] = read
+		one, err := read(body)
+		out[i] = one
 		return err
 	})
 	return out, err
@@ -190,7 +192,7 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 		if err := rows.Scan(&body); err != nil {
 			return err
 		}
-		in, err := decode[customer.Interaction](body)
+		in, err := unpack(body, unpackInteraction)
 		out = append(out, in)
 		return err
 	})

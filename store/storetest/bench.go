@@ -142,9 +142,12 @@ func benchRecord(n int) *customer.Record {
 	r := &customer.Record{ID: benchID(n), Source: "shop", Key: strconv.Itoa(n), Born: at, Revision: 1, Scopes: []customer.Scope{{
 		Name: "sequence:s", Head: v, Snapshot: v,
 	}}}
-	for _, p := range []customer.Path{{Name: "birthDate"}, {Name: "email", ID: "0"}, {Name: "familyName"}, {Name: "givenName"}, {Name: "phone", ID: "0"}} {
+	for _, p := range []customer.Path{
+		{Name: "birthDate"}, {Name: "email", ID: "0"}, {Name: "familyName"}, {Name: "givenName"}, {Name: "phone", ID: "0"},
+	} {
 		r.Scopes[0].Cells = append(r.Scopes[0].Cells, customer.Cell{
-			Path: p, State: customer.Set, Value: customer.Text("value " + strconv.Itoa(n)), Version: v, At: at, Event: "shop/shop.webhooks/0/" + strconv.Itoa(n),
+			Path: p, State: customer.Set, Value: customer.Text("value " + strconv.Itoa(n)), Version: v,
+			At: at, Event: "shop/shop.webhooks/0/" + strconv.Itoa(n),
 		})
 	}
 	return r

@@ -53,7 +53,8 @@ func testErasure(t *testing.T, s Store) {
 	apply(t, s, customer.Delta{ // the record moves to another customer, and the first one goes on without it
 		Members: []customer.Membership{live(1, 2)}, Customers: []*customer.Customer{named(1, 2, "Nobody"), named(2, 2, "Erasmus")},
 	})
-	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9, Scopes: []customer.Scope{{Name: "sequence:s", Erased: version("9")}}}
+	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9}
+	gone.Scopes = []customer.Scope{{Name: "sequence:s", Erased: version("9")}}
 	left := live(1, 2)
 	left.Live = false
 	apply(t, s, customer.Delta{
@@ -211,7 +212,8 @@ func testComponentsMove(t *testing.T, s Store) {
 	apply(t, s, customer.Delta{Members: []customer.Membership{live(3, 1), live(4, 1)}, Edges: []customer.Edge{edge(2, 3)}})
 	same(t, "one", "1234 1-2 2-3 3-4;", shape(4))
 	apply(t, s, customer.Delta{
-		Members: []customer.Membership{live(2, 2), live(3, 2), live(4, 4)}, DropEdges: []customer.Pair{edge(1, 2).Pair, edge(3, 4).Pair, edge(1, 4).Pair},
+		Members:   []customer.Membership{live(2, 2), live(3, 2), live(4, 4)},
+		DropEdges: []customer.Pair{edge(1, 2).Pair, edge(3, 4).Pair, edge(1, 4).Pair},
 	})
 	same(t, "three", "1;23 2-3;4;", shape(1, 2, 4))
 }

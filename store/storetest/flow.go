@@ -38,7 +38,8 @@ func testPositions(t *testing.T, s Store) {
 	if err := advance(event.Advance{Position: again, Expect: -1}); !errors.Is(err, event.ErrAlready) {
 		t.Errorf("a second effect of the same messages: %v", err)
 	}
-	if err := advance(event.Advance{Position: event.Position{Partition: event.Partition{Source: "never"}, Owner: 1}, Expect: -1}); !errors.Is(err, event.ErrFenced) {
+	never := event.Position{Partition: event.Partition{Source: "never"}, Owner: 1}
+	if err := advance(event.Advance{Position: never, Expect: -1}); !errors.Is(err, event.ErrFenced) {
 		t.Errorf("a partition moves that nobody claimed: %v", err)
 	}
 	second, err := s.Claim(ctx, "shop", "t", []int32{1})

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"readers see whole commits":                       testIsolation,
 		"a cancelled context is refused":                  testCancelled,
 		"a forgotten interaction leaves its version":      testForgotten,
+		"every field is kept":                             testEveryField,
 		"an erasure leaves nothing that waits":            testErasure,
 		"a conflict is tried again, a bounded number":     testConflict,
 		"a panic leaves nothing":                          testPanic,

@@ -1,4 +1,4 @@
--- What rests here: see docs/architecture.md. Ids are 16 bytes; codec.go alone knows what bodies and packed keys look like.
+-- What rests here: see docs/architecture.md. Ids are 16 bytes; codec.go and body.go alone know what bodies and packed keys look like.
 -- Rows with bodies stand in the order of arrival with a small index over the random ids beside them; short rows stand in the order
 -- in which they are asked for.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -26,7 +26,7 @@ CREATE INDEX decision_a ON decision (a);
 CREATE TABLE customer (id BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX customer_status ON customer (status);
 -- Versions that were replaced: the newest stands in customer.
-CREATE TABLE customer_history (customer BLOB NOT NULL, version INTEGER NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE customer_history (customer BLOB NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE UNIQUE INDEX customer_history_version ON customer_history (customer, version);
 CREATE TABLE interaction (id BLOB NOT NULL UNIQUE, forgotten INTEGER NOT NULL, body BLOB NOT NULL);
 -- When it occurred: seconds since 1970, and nanoseconds, so that any year fits.

@@ -1,0 +1,241 @@
+package sqlite
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// entry is one row of record_key.
+type entry struct {
+	key    int64
+	record customer.RecordID
+	node   uint64
+}
+
+// keys replaces the keys of records by the difference: what they held is packed in one row, so that nothing has to be searched, and a
+// key that stays, under the same features, is not touched.
+func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
+	if len(d.Keys) == 0 {
+		return nil
+	}
+	nodes, olds, err := t.held(ctx, d.Keys)
+	if err != nil {
+		return err
+	}
+	var put []entry
+	var drop, gone list
+	var held []int
+	packed := make([][]byte, len(d.Keys))
+	for i, set := range d.Keys {
+		now := make([]int64, len(set.Keys))
+		for j, k := range set.Keys {
+			now[j] = keyNumber(k)
+			if nodes[i] != set.Node || !slices.Contains(olds[i], now[j]) {
+				put = append(put, entry{now[j], set.Record, set.Node})
+			}
+		}
+		for _, k := range olds[i] {
+			if !slices.Contains(now, k) {
+				drop.row()
+				drop.num(k).id(set.Record)
+			}
+		}
+		if packed[i] = packKeys(now); len(now) > 0 {
+			held = append(held, i)
+		} else {
+			gone.row()
+			gone.id(set.Record)
+		}
+	}
+	err = t.arrays(ctx, []array{
+		{"DELETE FROM record_key WHERE (key, record) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
+		{"DELETE FROM held WHERE record IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.putKeys(ctx, put); err != nil {
+		return err
+	}
+	return t.insert(ctx, "INSERT OR REPLACE INTO held (record, node, keys)", 3, len(held), func(args []any, i int) []any {
+		set := &d.Keys[held[i]]
+		return append(args, set.Record[:], int64(set.Node), packed[held[i]])
+	})
+}
+
+// putKeys writes in the order of the index, so that neighbours go to one page together.
+func (t *tx) putKeys(ctx context.Context, put []entry) error {
+	slices.SortFunc(put, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.record[:], b.record[:]))
+	})
+	return t.insert(ctx, "INSERT OR REPLACE INTO record_key (key, record, node)", 3, len(put), func(args []any, i int) []any {
+		return append(args, put[i].key, put[i].record[:], int64(put[i].node))
+	})
+}
+
+// held answers what the records of key sets hold so far, in their order.
+func (t *tx) held(ctx context.Context, sets []customer.KeySet) (nodes []uint64, keys [][]int64, err error) {
+	nodes, keys = make([]uint64, len(sets)), make([][]int64, len(sets))
+	of := make([]customer.RecordID, len(sets))
+	for i, set := range sets {
+		of[i] = set.Record
+	}
+	const query = "SELECT e.key, h.node, h.keys FROM json_each(?) e JOIN held h ON h.record = unhex(e.value)"
+	return nodes, keys, t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var i int
+		var node int64
+		var packed sql.RawBytes
+		err := rows.Scan(&i, &node, &packed)
+		nodes[i], keys[i] = uint64(node), unpackKeys(packed)
+		return err
+	})
+}
+
+func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
+	var drop, put, moved list
+	for _, p := range d.DropEdges {
+		drop.row()
+		drop.id(p.A).id(p.B)
+	}
+	for _, e := range d.Edges {
+		put.row()
+		put.id(e.A).id(e.B).num(int64(e.Weight)).num(int64(e.Threshold)).bytes(e.Levels).text(string(e.Rule)).num(flag(e.Against))
+	}
+	for _, m := range d.Members {
+		moved.row()
+		moved.id(m.Record).id(m.Component).id(m.Customer).num(flag(m.Live))
+	}
+	return t.arrays(ctx, []array{
+		{"DELETE FROM edge WHERE (a, b) IN (SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(?))", drop},
+		{`INSERT OR REPLACE INTO edge (a, b, weight, threshold, levels, rule, against) SELECT unhex(value ->> 0), unhex(value ->> 1),
+			value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5, value ->> 6 FROM json_each(?)`, put},
+		{`INSERT OR IGNORE INTO stay (record, customer) SELECT m.record, m.customer
+			FROM json_each(?) e JOIN member m ON m.record = unhex(e.value ->> 0) WHERE m.customer <> unhex(e.value ->> 2)`, moved},
+		{`INSERT OR REPLACE INTO member (record, component, customer, live) SELECT unhex(value ->> 0), unhex(value ->> 1),
+			unhex(value ->> 2), value ->> 3 FROM json_each(?)`, moved},
+	})
+}
+
+// customers writes customers, and lays what they were into history. What is to be published of them is written with it
+// (invariant 5), as a reference: the body stands in either.
+func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
+	if len(d.Customers) == 0 {
+		return nil
+	}
+	of := make([]customer.CustomerID, len(d.Customers))
+	for i, c := range d.Customers {
+		of[i] = c.ID
+	}
+	const past = `INSERT OR REPLACE INTO customer_history (customer, version, body)
+		SELECT c.id, c.version, c.body FROM json_each(?) e JOIN customer c ON c.id = unhex(e.value)`
+	if _, err := t.raw.ExecContext(ctx, past, ids(of)); err != nil {
+		return err
+	}
+	err := t.rows(ctx, `INSERT INTO customer (id, version, status, body) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, body = excluded.body`,
+		len(d.Customers), func(i int) ([]any, error) {
+			c := d.Customers[i]
+			return []any{c.ID[:], c.Version, string(c.Status), packCustomer(c)}, nil
+		})
+	if err != nil {
+		return err
+	}
+	return t.rows(ctx, "INSERT INTO outbox (customer, version) VALUES (?, ?)", len(d.Customers), func(i int) ([]any, error) {
+		return []any{d.Customers[i].ID[:], d.Customers[i].Version}, nil
+	})
+}
+
+// forget follows an erasure to where copies are: older versions of the customers that a record is or once was part of, and what of
+// those still waits to be published. The newest versions stay: they say what is true now.
+func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
+	var records []customer.RecordID
+	for _, r := range d.Records {
+		if r.Erased() {
+			records = append(records, r.ID)
+		}
+	}
+	var customers []customer.CustomerID
+	for _, c := range d.Customers {
+		if c.Status == customer.Erased {
+			customers = append(customers, c.ID)
+		}
+	}
+	if len(records)+len(customers) == 0 {
+		return nil
+	}
+	t.erased = true
+	const touched = `WITH touched (id) AS (
+		SELECT m.customer FROM json_each(?1) e JOIN member m ON m.record = unhex(e.value)
+		UNION SELECT s.customer FROM json_each(?1) e JOIN stay s ON s.record = unhex(e.value)
+		UNION SELECT unhex(value) FROM json_each(?2)) `
+	for _, query := range []string{
+		"DELETE FROM outbox WHERE customer IN touched AND version < (SELECT c.version FROM customer c WHERE c.id = outbox.customer)",
+		"DELETE FROM customer_history WHERE customer IN touched",
+	} {
+		if _, err := t.raw.ExecContext(ctx, touched+query, ids(records), ids(customers)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {
+	of := make([]customer.InteractionID, len(d.Interactions))
+	for i, in := range d.Interactions {
+		of[i] = in.ID
+	}
+	olds, err := t.Interactions(ctx, of)
+	if err != nil {
+		return err
+	}
+	var drop, put list
+	say := func(l *list, in *customer.Interaction) {
+		for _, p := range in.Parties {
+			l.row()
+			l.id(p.Record).num(in.OccurredAt.Unix()).num(int64(in.OccurredAt.Nanosecond())).id(in.ID)
+		}
+	}
+	for i, in := range d.Interactions {
+		if olds[i] != nil {
+			say(&drop, olds[i])
+		}
+		say(&put, in)
+	}
+	err = t.rows(ctx, `INSERT INTO interaction (id, forgotten, body) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET forgotten = excluded.forgotten, body = excluded.body`,
+		len(d.Interactions), func(i int) ([]any, error) {
+			return []any{of[i][:], flag(d.Interactions[i].Forgotten()), packInteraction(d.Interactions[i])}, nil
+		})
+	if err != nil {
+		return err
+	}
+	return t.arrays(ctx, []array{
+		{`DELETE FROM party WHERE (record, seconds, nanos, interaction) IN
+			(SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?))`, drop},
+		{`INSERT OR REPLACE INTO party (record, seconds, nanos, interaction)
+			SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?)`, put},
+	})
+}
+
+func (t *tx) decided(ctx context.Context, d *customer.Delta) error {
+	return t.rows(ctx, "INSERT OR REPLACE INTO decision (id, a, b, undone, body) VALUES (?, ?, ?, ?, ?)", len(d.Decisions),
+		func(i int) ([]any, error) {
+			dec := d.Decisions[i]
+			body, err := encode(dec)
+			return []any{dec.ID, dec.A[:], dec.B[:], flag(dec.Undone), body}, err
+		})
+}
+
+func (t *tx) dead(ctx context.Context, d *customer.Delta) error {
+	const query = "INSERT OR REPLACE INTO dead_letter (id, source, seconds, nanos, body, value) VALUES (?, ?, ?, ?, ?, ?)"
+	return t.rows(ctx, query, len(d.Dead), func(i int) ([]any, error) {
+		l := &d.Dead[i]
+		body, value, err := encodeLetter(l)
+		return []any{l.ID, l.Source, l.At.Unix(), l.At.Nanosecond(), body, value}, err
+	})
+}
