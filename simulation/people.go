@@ -1,107 +1,54 @@
 package simulation
 
 import (
-	"bytes"
-	"embed"
-	"encoding/csv"
 	"fmt"
-	"math/rand/v2"
-	"slices"
-	"strconv"
+	"math/bits"
 	"strings"
-	"unicode/utf8"
 )
 
-//go:embed tables/*.csv
-var files embed.FS
+// Sizes and never.
+const (
+	maxMembers = 8
+	never      = ^uint32(0)
+	firmShare  = 0.02
+)
 
-// tables are the names and places that the town is made of.
-type tables struct {
-	names     map[string]*weighted // country/kind
-	nicknames map[string][]string
-	cities    map[string][]city
-	streets   map[string][]string
-	surnames  map[string][2][]string // first and last parts of the many rare family names
+// unit is who lives or works under one roof: a household, or a firm.
+type unit struct {
+	n        uint32 // of the unit
+	first    uint32 // number of its first member; the others follow
+	size     int
+	country  country
+	city     int
+	firm     bool
+	moves    uint32 // second of the story at which all of it moves; never
+	landline bool   // one telephone for all
+	mailbox  bool   // one e-mail address for the grown-ups
+	members  [maxMembers]person
 }
 
-type city struct{ name, region, postcode string }
-
-// weighted draws names as often as they occur.
-type weighted struct {
-	names []string
-	until []int
-}
-
-func (w *weighted) draw(rng *rand.Rand) string {
-	n := rng.IntN(w.until[len(w.until)-1])
-	i, found := slices.BinarySearch(w.until, n)
-	if found {
-		i++
-	}
-	return w.names[i]
-}
-
-func newTables() *tables {
-	t := &tables{
-		names: map[string]*weighted{}, nicknames: map[string][]string{}, cities: map[string][]city{},
-		streets: map[string][]string{}, surnames: map[string][2][]string{},
-	}
-	each("names", func(r []string) {
-		w := t.names[r[0]+"/"+r[1]]
-		if w == nil {
-			w = &weighted{}
-			t.names[r[0]+"/"+r[1]] = w
-		}
-		n, _ := strconv.Atoi(r[3]) // a table of ours
-		if len(w.until) > 0 {
-			n += w.until[len(w.until)-1]
-		}
-		w.names, w.until = append(w.names, r[2]), append(w.until, n)
-	})
-	each("nicknames", func(r []string) { t.nicknames[r[0]] = append(t.nicknames[r[0]], r[1]) })
-	each("cities", func(r []string) { t.cities[r[0]] = append(t.cities[r[0]], city{r[1], r[2], r[3]}) })
-	each("surnames", func(r []string) {
-		parts := t.surnames[r[0]]
-		i := 0
-		if r[1] == "last" {
-			i = 1
-		}
-		parts[i] = append(parts[i], r[2])
-		t.surnames[r[0]] = parts
-	})
-	each("streets", func(r []string) { t.streets[r[0]] = append(t.streets[r[0]], r[1]) })
-	return t
-}
-
-// each calls fn for each row of a table behind its heading. The tables are part of the program: that they read is tested.
-func each(table string, fn func([]string)) {
-	b, _ := files.ReadFile("tables/" + table + ".csv")
-	rows, _ := csv.NewReader(bytes.NewReader(b)).ReadAll()
-	for _, r := range rows[1:] {
-		fn(r)
-	}
-}
-
-// person is one who lives in the town, or a small firm of it.
+// person is one who lives in the town, or a firm of it.
 type person struct {
-	n          int
-	firm       bool
-	woman      bool
-	given      string
-	middle     string
-	family     string
-	maiden     string // the family name before a marriage; empty if it is the same
-	birth      string // 1980-02-03
-	country    string
-	home, old  *address // old: where they lived before; may be the same
-	mobile     string   // E.164
-	landline   string   // of the household; may be empty
-	email      string
-	familyMail string // an address that the household shares; may be empty
-	card       string // fingerprint
+	n       uint32
+	firm    bool
+	female  bool
+	given   string // of a firm: its name without the form
+	middle  string
+	family  string // of a firm: the form, GmbH
+	maiden  string // the family name before a marriage; empty if there was no other
+	suffix  string // Jr.
+	trade   string
+	born    date
+	weds    uint32 // second from which family is the name: 0 before the story; never matters without a maiden name
+	leaves  uint32 // second at which they move out, alone; never
+	elder   bool   // first grown-up of the unit: has its telephone and mailbox first
+	grownUp bool   // sixteen or older
 }
 
-type address struct{ street, number, city, region, postcode, country string }
+// date is a day of birth.
+type date struct{ year, month, day int }
+
+func (d date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.year, d.month, d.day) }
 
 func (p *person) id() string {
 	if p.firm {
@@ -110,202 +57,268 @@ func (p *person) id() string {
 	return fmt.Sprintf("person-%07d", p.n)
 }
 
-// populate makes households until there are people enough.
-func (s *story) populate() {
-	for len(s.people) < s.config.People {
-		if s.chance(0.02) {
-			s.people = append(s.people, s.firm())
-			continue
+// name is the family name that holds at a time, for one who knows of a marriage or does not.
+func (p *person) name(knows bool) string {
+	if p.maiden != "" && !knows {
+		return p.maiden
+	}
+	return p.family
+}
+
+// live makes a unit: the same one whenever it is asked for.
+func (t *Town) live(u *unit, n, first uint32) {
+	d := throw(t.config.Seed, forUnit, uint64(n))
+	*u = unit{n: n, first: first, country: t.tables.country(&d), moves: never}
+	g := &t.tables.countries[u.country]
+	u.city = g.cities.index(&d)
+	u.landline, u.mailbox = d.chance(0.45), d.chance(0.10)
+	if d.chance(0.08) {
+		u.moves = t.some(&d)
+	}
+	if d.chance(firmShare) {
+		t.found(u, g, &d)
+		return
+	}
+	switch share := d.below(100); { // of the census sample: docs/simulation.md
+	case share < 34:
+		t.adult(u, g, &d, t.age(&d), d.chance(0.51))
+	case share < 53:
+		t.couple(u, g, &d, t.age(&d))
+	case share < 71:
+		t.couple(u, g, &d, d.between(25, 60))
+		t.children(u, g, &d)
+	case share < 85:
+		t.adult(u, g, &d, d.between(22, 60), d.chance(0.8))
+		t.children(u, g, &d)
+	case share < 93:
+		for range d.between(2, 4) {
+			p := t.adult(u, g, &d, d.between(19, 40), d.chance(0.5))
+			if d.chance(0.15) {
+				p.leaves = t.some(&d)
+			}
 		}
-		s.people = append(s.people, s.household()...)
+	default:
+		t.couple(u, g, &d, d.between(30, 55))
+		t.children(u, g, &d)
+		t.grandparent(u, g, &d)
 	}
-	s.people = s.people[:s.config.People]
-	for i, p := range s.people {
-		p.n = i
-	}
-	s.rng.Shuffle(len(s.people), func(i, j int) { s.people[i], s.people[j] = s.people[j], s.people[i] })
+	u.members[0].elder = true
 }
 
-// surname draws a family name: a common one of the table, or one of the many that few families have.
-func (s *story) surname(cc string) string {
-	of := cc
-	if cc == "CH" {
-		of = []string{"DE", "IT"}[s.rng.IntN(2)]
-	}
-	if parts, ok := s.names.surnames[of]; ok && s.chance(0.75) {
-		return parts[0][s.rng.IntN(len(parts[0]))] + parts[1][s.rng.IntN(len(parts[1]))]
-	}
-	return s.names.names[cc+"/family"].draw(s.rng)
+// some draws a second of the story.
+func (t *Town) some(d *dice) uint32 {
+	hi, _ := bits.Mul64(d.next(), t.seconds)
+	return uint32(hi)
 }
 
-func (s *story) country() string {
-	return []string{"US", "US", "US", "ES", "DE", "DE", "IT", "CH"}[s.rng.IntN(8)]
-}
-
-// household makes one: alone, a couple, or a family. Sizes follow the census sample: 28 % alone, 35 % two, the rest more.
-func (s *story) household() []*person {
-	cc := s.country()
-	home, landline := s.address(cc), ""
-	if s.chance(0.4) {
-		landline = s.phone(cc, false)
-	}
-	family := s.surname(cc)
-	moved := home
-	if s.chance(0.15) {
-		moved = s.address(cc)
-	}
-	join := func(p *person) *person {
-		p.home, p.old, p.landline = home, moved, landline
-		return p
-	}
-	year := 1940 + s.rng.IntN(62)
-	first := join(s.adult(cc, family, year, s.chance(0.5)))
-	if s.chance(0.28) {
-		return []*person{first}
-	}
-	second := join(s.adult(cc, family, year-4+s.rng.IntN(9), !first.woman))
-	if second.woman && s.chance(0.6) {
-		second.maiden = s.surname(cc)
-	}
-	out := []*person{first, second}
-	if s.chance(0.1) {
-		mail := strings.ToLower(plain(family)) + s.digits(2) + "@" + s.domain()
-		first.familyMail, second.familyMail = mail, mail
-	}
-	if s.chance(0.5) {
-		return out
-	}
-	for n := 1 + s.rng.IntN(3); n > 0; n-- {
-		child := join(s.adult(cc, family, min(2007, year+22+s.rng.IntN(14)), s.chance(0.5)))
-		if !child.woman && !first.woman && s.chance(0.04) { // named after the father
-			child.given = first.given
+// age draws how old the first of a household is, by tens of years as in the census sample.
+func (t *Town) age(d *dice) int {
+	tens, n := 2, d.below(1000)
+	for _, share := range []int{100, 163, 178, 205, 167, 124, 55} {
+		if n -= share; n < 0 {
+			break
 		}
-		out = append(out, child)
-		if s.chance(0.02) { // twins
-			twin := join(s.adult(cc, family, 2000, s.chance(0.5)))
-			twin.birth = child.birth
-			out = append(out, twin)
+		tens++
+	}
+	return tens*10 + d.below(10)
+}
+
+// join puts somebody into a unit.
+func (u *unit) join(p person) *person {
+	if u.size == maxMembers {
+		return &u.members[maxMembers-1]
+	}
+	p.n = u.first + uint32(u.size)
+	u.members[u.size] = p
+	u.size++
+	return &u.members[u.size-1]
+}
+
+// adult makes one with a family name of their own.
+func (t *Town) adult(u *unit, g *gazette, d *dice, age int, female bool) *person {
+	p := t.someone(g, d, age, female)
+	p.family = familyName(g, d, u.country)
+	return u.join(p)
+}
+
+func (t *Town) someone(g *gazette, d *dice, age int, female bool) person {
+	given := &g.given[0]
+	if female {
+		given = &g.given[1]
+	}
+	p := person{female: female, given: given.draw(d), weds: 0, leaves: never, grownUp: age >= 16}
+	if d.chance(0.35) {
+		if p.middle = given.draw(d); p.middle == p.given {
+			p.middle = ""
 		}
 	}
-	return out
-}
-
-func (s *story) adult(cc, family string, year int, woman bool) *person {
-	kind := "/male"
-	if woman {
-		kind = "/female"
+	p.born = date{year: t.config.Start.Year() - age, month: d.between(1, 12)}
+	days := 31
+	switch p.born.month {
+	case 2:
+		days = 28
+	case 4, 6, 9, 11:
+		days = 30
 	}
-	given := s.names.names[cc+kind]
-	p := &person{woman: woman, given: given.draw(s.rng), family: family, country: cc, mobile: s.phone(cc, true), card: "sq-1-" + s.word(40)}
-	if s.chance(0.3) {
-		p.middle = given.draw(s.rng)
-	}
-	if cc == "ES" {
-		p.family += " " + s.names.names["ES/family"].draw(s.rng)
-	}
-	p.birth = fmt.Sprintf("%04d-%02d-%02d", year, 1+s.rng.IntN(12), 1+s.rng.IntN(28))
-	p.email = s.mailbox(p)
+	p.born.day = d.between(1, days)
 	return p
 }
 
-// mailbox makes an address as people choose them: most spell their name.
-func (s *story) mailbox(p *person) string {
-	g, f := strings.ToLower(plain(p.given)), strings.ToLower(plain(strings.Fields(p.family)[0]))
-	local := []string{g + "." + f, g + f, string(g[0]) + f, f + "." + g, g + f + p.birth[2:4], g + s.digits(3), f + s.digits(2)}[s.rng.IntN(7)]
-	if s.chance(0.5) {
-		local += strconv.Itoa(s.rng.IntN(990))
-	}
-	return local + "@" + s.domain()
-}
-
-func (s *story) domain() string {
-	return []string{"mail.example", "post.example", "web.example", "inbox.example", "fastmail.example", "uni.example"}[s.rng.IntN(6)]
-}
-
-// firm makes a small organisation, with a role address and no birth date.
-func (s *story) firm() *person {
-	cc := s.country()
-	home := s.address(cc)
-	name := s.surname(cc)
-	form := map[string][]string{
-		"US": {"LLC", "Inc."}, "ES": {"S.L.", "S.A."}, "DE": {"GmbH", "KG"}, "IT": {"S.r.l.", "S.p.A."}, "CH": {"AG", "GmbH"},
-	}[cc][s.rng.IntN(2)]
-	trade := []string{"Bakery", "Consulting", "Motors", "Design", "Trading", "Garden", "Books", "Optics"}[s.rng.IntN(8)]
-	role := []string{"info", "office", "sales", "contact"}[s.rng.IntN(4)]
-	return &person{
-		firm: true, given: name + " " + trade, family: form, country: cc, home: home, old: home, mobile: s.phone(cc, false),
-		email: role + "@" + strings.ToLower(plain(name)) + "-" + strings.ToLower(trade) + s.digits(2) + ".example", card: "sq-1-" + s.word(40),
-	}
-}
-
-func (s *story) address(cc string) *address {
-	c := s.names.cities[cc][s.rng.IntN(len(s.names.cities[cc]))]
-	code := []byte(c.postcode)
-	for i := range code {
-		if code[i] == '#' {
-			code[i] = byte('0' + s.rng.IntN(10))
+// familyName draws one of the table, put together, double, or, in Spain, of both parents.
+func familyName(g *gazette, d *dice, cc country) string {
+	one := func() string {
+		if d.chance(g.common) {
+			return g.family.draw(d)
 		}
+		name := pick(d, g.parts[1]) + pick(d, g.parts[2])
+		if d.chance(0.6) {
+			name = pick(d, g.parts[0]) + strings.ToLower(name)
+		}
+		return name
 	}
-	return &address{
-		street: s.names.streets[cc][s.rng.IntN(len(s.names.streets[cc]))], number: strconv.Itoa(1 + s.rng.IntN(180)),
-		city: c.name, region: c.region, postcode: string(code), country: cc,
-	}
-}
-
-func (a *address) line() string {
-	if a.country == "US" {
-		return a.number + " " + a.street
-	}
-	return a.street + " " + a.number
-}
-
-// phone makes a number that its country's plan allows.
-func (s *story) phone(cc string, mobile bool) string {
+	name := one()
 	switch {
-	case cc == "US":
-		return "+1" + []string{"212", "312", "713", "602", "206", "303", "512", "617"}[s.rng.IntN(8)] + strconv.Itoa(2+s.rng.IntN(8)) + s.tail(6)
-	case cc == "ES" && mobile:
-		return "+346" + s.tail(8)
-	case cc == "ES":
-		return "+3491" + s.digits(7)
-	case cc == "DE" && mobile:
-		return "+49151" + s.digits(8)
-	case cc == "DE":
-		return "+4930" + s.digits(8)
-	case cc == "IT" && mobile:
-		return "+39347" + s.digits(7)
-	case cc == "IT":
-		return "+3906" + s.digits(8)
-	case mobile:
-		return "+4179" + s.digits(7)
-	default:
-		return "+4144" + s.digits(7)
+	case cc == es:
+		name += " " + one()
+	case cc == us && d.chance(0.03), cc == ch && d.chance(0.04):
+		name += "-" + one()
+	}
+	return name
+}
+
+// couple makes two, who share a name as often as the country has it; some marry in the story, some not long before.
+func (t *Town) couple(u *unit, g *gazette, d *dice, age int) {
+	woman := d.chance(0.35)
+	first := t.adult(u, g, d, age, woman)
+	other := !woman
+	if d.chance(0.015) {
+		other = woman
+	}
+	gap := d.below(7)
+	if d.chance(0.2) {
+		gap += d.below(8)
+	}
+	if d.chance(0.5) {
+		gap = -gap
+	}
+	second := t.adult(u, g, d, max(18, age+gap), other)
+	if !d.chance(g.sharesName) {
+		return
+	}
+	change, keep := second, first
+	if first.female && !second.female {
+		change, keep = first, second
+	}
+	maiden := change.family
+	change.family = keep.family
+	switch {
+	case d.chance(0.03):
+		change.maiden, change.weds = maiden, t.some(d)
+	case d.chance(0.25):
+		change.maiden = maiden
 	}
 }
 
-func (s *story) tail(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte('0' + s.rng.IntN(10))
-	}
-	return string(b)
-}
-
-// plain writes a name in the letters of every keyboard.
-func plain(name string) string {
-	var b strings.Builder
-	for _, r := range name {
-		if i := strings.IndexRune(accented, r); i >= 0 {
-			b.WriteByte(bare[utf8.RuneCountInString(accented[:i])])
-		} else if r < utf8.RuneSelf && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
-			b.WriteRune(r)
+// children makes one to four of the unit's grown-ups, twins among them, and sons of their father's name.
+func (t *Town) children(u *unit, g *gazette, d *dice) {
+	father, mother := &u.members[0], &u.members[0]
+	if u.size > 1 {
+		mother = &u.members[1]
+		if father.female && !mother.female {
+			father, mother = mother, father
 		}
 	}
-	return b.String()
+	n, left := 1, d.below(100)
+	for _, share := range []int{47, 34, 14} {
+		if left -= share; left < 0 {
+			break
+		}
+		n++
+	}
+	age := t.config.Start.Year() - mother.born.year - d.between(20, 34)
+	for ; n > 0 && age >= 0; n-- {
+		if age > 30 {
+			age = d.between(18, 30)
+		}
+		child := t.child(u, g, d, age, father, mother)
+		if d.chance(0.03) { // twins
+			born := child.born
+			t.child(u, g, d, age, father, mother).born = born
+		}
+		age -= d.between(1, 4)
+	}
 }
 
-// Letter for letter.
-const (
-	accented = "áàâäãåéèêëíìîïóòôöõúùûüñçßÁÀÂÄÉÈÊËÍÌÎÓÒÔÖÚÙÛÜÑÇ"
-	bare     = "aaaaaaeeeeiiiiooooouuuuncsAAAAEEEEIIIOOOOUUUUNC"
-)
+func (t *Town) child(u *unit, g *gazette, d *dice, age int, father, mother *person) *person {
+	p := t.someone(g, d, age, d.chance(0.49))
+	given := &g.given[0]
+	if p.female {
+		given = &g.given[1]
+	}
+	for range 4 { // no two children of one name
+		taken := false
+		for i := range u.members[:u.size] {
+			taken = taken || u.members[i].given == p.given
+		}
+		if !taken {
+			break
+		}
+		p.given = given.draw(d)
+	}
+	p.family = father.family
+	if u.country == es && father != mother {
+		p.family = firstWord(father.family) + " " + firstWord(mother.family)
+	}
+	junior := 0.015
+	if u.country == us {
+		junior = 0.03
+	}
+	if !p.female && !father.female && d.chance(junior) {
+		p.given = father.given
+		if u.country == us {
+			if p.suffix = "Jr."; d.chance(0.4) {
+				father.suffix = "Sr."
+			}
+		}
+	}
+	if age >= 18 && d.chance(0.1) {
+		p.leaves = t.some(d)
+	}
+	return u.join(p)
+}
+
+func (t *Town) grandparent(u *unit, g *gazette, d *dice) {
+	age := t.config.Start.Year() - u.members[0].born.year + d.between(20, 34)
+	p := t.someone(g, d, min(age, 97), d.chance(0.65))
+	p.family = u.members[0].family
+	u.join(p)
+}
+
+// found makes a firm: a name, a trade, a form, an address of office.
+func (t *Town) found(u *unit, g *gazette, d *dice) {
+	u.firm, u.landline, u.mailbox = true, true, false
+	p := person{firm: true, elder: true, grownUp: true, leaves: never}
+	p.trade = pick(d, g.trades)
+	name := g.family.draw(d)
+	switch d.below(3) {
+	case 0:
+		name += " & " + g.family.draw(d)
+	case 1:
+		name += " " + g.places[u.city].name
+	}
+	p.given = p.trade + " " + name
+	if u.country == us {
+		p.given = name + " " + p.trade
+	}
+	p.family = pick(d, g.forms)
+	u.join(p)
+}
+
+func firstWord(s string) string {
+	for i := range len(s) {
+		if s[i] == ' ' {
+			return s[:i]
+		}
+	}
+	return s
+}

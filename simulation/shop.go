@@ -1,174 +1,396 @@
 package simulation
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 )
 
-const shopDomain = "corner-shop.myshopify.com"
+// The shop: one on Shopify, in Europe, that sells in euro and shows its customers their own currency.
+const (
+	shopDomain = "corner-shop.myshopify.com"
+	shopID     = 954889
+	// Two customers in a row are told apart by integers only: above 2^53 a float64 has every second number.
+	firstCustomer = 1<<53 + 1
+	firstOrder    = 5_500_000_000_000
+	firstRefund   = 880_000_000_000
+)
 
-// object is a JSON object; its members come out sorted, so that the same town makes the same bytes.
-type object map[string]any
+func (t *Town) customerID(slot uint32) int64 {
+	m := uint64(10)
+	for m < 2*uint64(t.config.People) {
+		m *= 10
+	}
+	return firstCustomer + int64(scatter(t.config.Seed, 2*uint64(slot/uint32(slots))+uint64(slot%3), m))
+}
 
-// webhook answers a Shopify webhook as a gateway puts it on a topic.
-func (s *story) webhook(key int64, topic, api string, body object) Message {
-	value, _ := json.Marshal(body) // of plain values: cannot fail
+// shopping lets a customer of the shop do something.
+func (s *story) shopping(i int32) act {
+	r := &s.records[i]
+	p := s.town.person(&s.unit, r.person())
+	at := s.second(s.step)
+	if s.behind(r, p) && s.dice.chance(0.3) {
+		s.learn(r)
+		return s.act(shopUpdate, i)
+	}
+	switch n := s.dice.below(1000); {
+	case n < 150:
+		s.learn(r)
+		return s.act(shopUpdate, i)
+	case n < 220:
+		r.flags ^= subscribed
+		return s.act(shopEmailConsent, i)
+	case n < 250:
+		return s.act(shopSMSConsent, i)
+	case n < 275:
+		if j, ok := s.sibling(i); ok {
+			s.records[j].flags |= gone
+			a := s.act(shopMerging, i)
+			a.other = s.records[j].slot
+			s.later(a, shopMerged, 1, 5)
+			return a
+		}
+	case n < 277:
+		r.flags |= gone
+		return s.act(shopRedact, i)
+	case n < 280:
+		return s.act(shopDataRequest, i)
+	case n < 290 && r.deals == 0: // Shopify deletes none who has bought
+		r.flags |= gone
+		return s.act(shopDelete, i)
+	case n >= 290 && n < 307 && s.town.modern(at):
+		return s.act(shopSummary, i)
+	}
+	return s.buy(i)
+}
+
+func (s *story) buy(i int32) act {
+	r := &s.records[i]
+	_, total := s.town.basket(s.step)
+	r.deals++
+	r.cents += total
+	a := s.act(shopOrder, i)
+	if s.dice.chance(0.3) {
+		s.later(a, shopFulfilled, 2, 60)
+	}
+	if s.dice.chance(0.06) {
+		s.later(a, shopRefunded, 61, 800)
+	}
+	return a
+}
+
+// shopMessage writes a Shopify webhook as a gateway puts it on a topic: the raw body and the headers. A storm is the same event
+// delivered once more under an id of its own.
+func (t *Town) shopMessage(a *act, again bool) Message {
+	var u unit
+	p := t.person(&u, a.who)
+	var b paper
+	b.b = make([]byte, 0, 3072)
+	b.raw("{")
+	topic := t.webhook(&b, a, &u, p)
+	b.raw("}")
+	key := strconv.AppendInt(nil, t.customerID(a.was.slot), 10)
+	if a.index < 0 {
+		key = strconv.AppendInt(nil, int64(firstOrder+a.n), 10)
+	}
+	d := throw(t.config.Seed, forIDs, a.n<<4|1)
+	event, delivery, nano := d.uuid(), d.uuid(), d.below(900_000_000)
+	if again {
+		delivery = d.uuid()
+	}
 	h := func(k, v string) Header { return Header{Key: k, Value: []byte(v)} }
 	return Message{
-		Source: Shop, Topic: shopTopic, Key: strconv.AppendInt(nil, key, 10), Value: value, Time: s.now,
+		Source: Shop, Topic: shopTopic, Key: key, Value: b.b,
 		Headers: []Header{
-			h("X-Shopify-Topic", topic), h("X-Shopify-Shop-Domain", shopDomain), h("X-Shopify-API-Version", api),
-			h("X-Shopify-Triggered-At", s.now.Format("2006-01-02T15:04:05.000000000Z")), h("X-Shopify-Event-Id", s.uuid()),
-			h("X-Shopify-Webhook-Id", s.uuid()),
+			h("X-Shopify-Topic", topic), h("X-Shopify-Shop-Domain", shopDomain), h("X-Shopify-API-Version", t.apiVersion(a.at)),
+			h("X-Shopify-Triggered-At", t.instant(a.at).Add(time.Duration(nano)).UTC().Format(nanos)),
+			h("X-Shopify-Event-Id", event), h("X-Shopify-Webhook-Id", delivery), h("Content-Type", "application/json"),
 		},
 	}
 }
 
-// shopCustomer answers a customer's whole profile, in the old shape of the API or in the new one.
-func (s *story) shopCustomer(a *account, topic string) Message {
-	if a.created.IsZero() {
-		a.created = s.now
+// webhook writes the body and answers its topic.
+func (t *Town) webhook(b *paper, a *act, u *unit, p *person) (topic string) {
+	id := t.customerID(a.was.slot)
+	gid := func(id int64) string { return "gid://shopify/Customer/" + strconv.FormatInt(id, 10) }
+	know := t.know(u, p, &a.was)
+	switch a.kind {
+	case shopCreate:
+		t.customer(b, a, p, &know, true)
+		return "customers/create"
+	case shopUpdate:
+		t.customer(b, a, p, &know, true)
+		return "customers/update"
+	case shopOrder, shopGuest:
+		t.order(b, a, p, &know)
+		return "orders/create"
+	case shopFulfilled, shopRefunded:
+		t.order(b, a, p, &know)
+		return "orders/updated"
+	case shopRefund:
+		t.refund(b, a)
+		return "refunds/create"
+	case shopEmailConsent:
+		b.number("customer_id", id)
+		b.orNull("email_address", know.email)
+		t.consent(b, a, "email_marketing_consent", a.was.flags&subscribed != 0)
+		return "customers_email_marketing_consent/update"
+	case shopSMSConsent:
+		b.number("customer_id", id)
+		b.orNull("phone", know.dialled)
+		t.consent(b, a, "sms_marketing_consent", a.n%3 == 0)
+		return "customers_marketing_consent/update"
+	case shopMerging, shopMerged:
+		b.text("admin_graphql_api_customer_kept_id", gid(id))
+		b.text("admin_graphql_api_customer_deleted_id", gid(t.customerID(a.other)))
+		b.null("admin_graphql_api_job_id")
+		b.text("status", map[kind]string{shopMerging: "in_progress", shopMerged: "completed"}[a.kind])
+		b.raw(`,"errors":[]`)
+		return "customers/merge"
+	case shopDelete:
+		b.number("id", id)
+		b.raw(`,"phone":null,"addresses":[],"tax_exemptions":[]`)
+		b.text("admin_graphql_api_id", gid(id))
+		return "customers/delete"
+	case shopSummary:
+		b.number("customer_id", id)
+		b.number("orders_count", int64(a.was.deals))
+		b.money("total_spent", a.was.cents)
+		return "customers/purchasing_summary"
 	}
-	adr := object{
-		"id": a.n + 1, "customer_id": a.n, "first_name": a.given, "last_name": a.family, "company": nil,
-		"address1": a.street, "address2": nil,
-		"city": a.home.city, "province": a.home.region, "zip": a.home.postcode, "country_code": a.home.country,
-		"phone": null(a.phone), "default": true,
+	t.compliance(b, a, &know, id)
+	if a.kind == shopRedact {
+		return "customers/redact"
 	}
-	body := object{
-		"id": a.n, "admin_graphql_api_id": "gid://shopify/Customer/" + strconv.FormatInt(a.n, 10),
-		"created_at": stamp(a.created), "updated_at": stamp(s.now), "first_name": a.given, "last_name": a.family,
-		"email": null(a.email), "verified_email": a.checked, "phone": null(a.phone), "state": "enabled",
-		"currency": "EUR", "note": nil, "addresses": []object{adr}, "default_address": adr,
-	}
-	if a.owner.firm {
-		body["first_name"], body["last_name"] = nil, nil
-		adr["company"] = a.given + " " + a.family
-	}
-	api := "2025-10"
-	if a.n%5 == 0 { // an app that still speaks the old version
-		api = "2024-10"
-		body["tags"] = "newsletter, vip"
-		body["email_marketing_consent"] = object{"state": "subscribed", "opt_in_level": "single_opt_in", "consent_updated_at": stamp(a.created)}
-	}
-	return s.webhook(a.n, topic, api, body)
+	return "customers/data_request"
 }
 
-// shopping lets a shop's customer do something.
-func (s *story) shopping(a *account) []Message {
-	switch n := s.rng.IntN(1000); {
-	case n < 550:
-		return []Message{s.buy(a, true)}
-	case n < 620: // without signing in
-		return []Message{s.buy(a, false)}
-	case n < 830:
-		if s.chance(0.3) && a.home != a.owner.home {
-			a.home = a.owner.home
-			a.street = a.home.line()
+// compliance writes what the law asks an app to do about a customer.
+func (t *Town) compliance(b *paper, a *act, know *profile, id int64) {
+	b.number("shop_id", shopID)
+	b.text("shop_domain", shopDomain)
+	b.object("customer")
+	b.number("id", id)
+	b.orNull("email", know.email)
+	b.orNull("phone", know.dialled)
+	b.raw("}")
+	if a.kind == shopRedact {
+		b.raw(`,"orders_to_redact":[]`)
+		return
+	}
+	b.raw(`,"orders_requested":[]`)
+	b.object("data_request")
+	b.number("id", int64(a.n))
+	b.raw("}")
+}
+
+func (t *Town) consent(b *paper, a *act, name string, granted bool) {
+	b.object(name)
+	state, level := "unsubscribed", "single_opt_in"
+	if granted {
+		state, level = "subscribed", "confirmed_opt_in"
+	}
+	b.text("state", state)
+	b.text("opt_in_level", level)
+	b.stamp("consent_updated_at", t.shopTime(a.at), seconds)
+	if name == "sms_marketing_consent" {
+		b.text("consent_collected_from", "OTHER")
+	}
+	b.raw("}")
+}
+
+// customer writes a customer's members: all of them, or those that stand in an order. Until 2025-01 more of them.
+func (t *Town) customer(b *paper, a *act, p *person, know *profile, whole bool) {
+	id := t.customerID(a.was.slot)
+	b.number("id", id)
+	b.stamp("created_at", t.created(&a.was).In(time.FixedZone("", 2*3600)), seconds)
+	b.stamp("updated_at", t.shopTime(a.at), seconds)
+	b.orNull("first_name", know.given)
+	b.orNull("last_name", know.family)
+	b.text("state", "enabled")
+	b.null("note")
+	b.flag("verified_email", know.verified)
+	b.null("multipass_identifier")
+	b.flag("tax_exempt", p.firm)
+	b.orNull("email", know.email)
+	b.orNull("phone", know.dialled)
+	b.text("currency", "EUR")
+	if !t.modern(a.at) {
+		b.number("orders_count", int64(a.was.deals))
+		b.money("total_spent", a.was.cents)
+		b.text("tags", []string{"", "vip", "newsletter, vip"}[a.was.slot%3])
+		t.consent(b, a, "email_marketing_consent", a.was.flags&subscribed != 0)
+		b.null("sms_marketing_consent")
+	}
+	if whole {
+		b.array("addresses")
+		if know.line1 != "" {
+			b.item()
+			t.shopAddress(b, a, know, id)
+			b.raw("}")
 		}
-		return []Message{s.shopCustomer(a, "customers/update")}
-	case n < 900:
-		state := []string{"subscribed", "unsubscribed"}[s.rng.IntN(2)]
-		return []Message{s.webhook(a.n, "customers_email_marketing_consent/update", "2025-10", object{
-			"customer_id": a.n, "email_address": null(a.email),
-			"email_marketing_consent": object{"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": stamp(s.now)},
-		})}
-	case n < 970:
-		return s.refund()
-	case n < 985:
-		return s.merge(a)
-	case n < 993:
-		a.gone = true
-		return []Message{s.webhook(a.n, "customers/delete", "2025-10", object{"id": a.n, "admin_graphql_api_id": nil})}
-	default:
-		a.gone = true
-		return []Message{s.webhook(a.n, "customers/redact", "2025-10", object{
-			"shop_id": 954889, "shop_domain": shopDomain, "orders_to_redact": []int64{},
-			"customer": object{"id": a.n, "email": null(a.email), "phone": null(a.phone)},
-		})}
+		b.raw(`],"tax_exemptions":[]`)
+	}
+	b.text("admin_graphql_api_id", "gid://shopify/Customer/"+strconv.FormatInt(id, 10))
+	if know.line1 != "" {
+		b.object("default_address")
+		t.shopAddress(b, a, know, id)
+		b.raw("}")
 	}
 }
 
-// buy answers an order, of a signed-in customer or of a guest.
-func (s *story) buy(a *account, signedIn bool) Message {
-	id, cents := 5_000_000_000_000+s.number(), s.cents()
-	adr := object{
-		"first_name": a.given, "last_name": a.family, "address1": a.street, "city": a.home.city, "zip": a.home.postcode,
-		"country_code": a.home.country, "phone": null(a.phone),
+// shopAddress writes an address; of a customer (id not 0) or of an order.
+func (t *Town) shopAddress(b *paper, a *act, know *profile, id int64) {
+	g := &t.tables.countries[know.home.country]
+	if id != 0 {
+		b.number("id", id+int64(a.was.place)<<56)
+		b.number("customer_id", id)
 	}
-	body := object{
-		"id": id, "name": "#" + strconv.FormatInt(id%1_000_000, 10), "order_number": id % 1_000_000,
-		"created_at": stamp(s.now), "processed_at": stamp(s.now), "updated_at": stamp(s.now), "currency": "EUR",
-		"total_price": money(cents), "current_total_price": money(cents), "financial_status": "paid",
-		"fulfillment_status": nil, "source_name": "web", "test": false, "email": null(a.email), "contact_email": null(a.email), "phone": nil,
-		"billing_address": adr, "shipping_address": adr, "cart_token": s.word(20), "customer": nil,
-		"line_items": []object{{
-			"id": id * 10, "sku": "SKU-" + strconv.Itoa(s.rng.IntN(400)), "name": "An article", "quantity": 1, "price": money(cents),
-		}},
+	b.orNull("first_name", know.given)
+	b.orNull("last_name", know.family)
+	b.orNull("company", know.company)
+	b.orNull("address1", know.line1)
+	b.orNull("address2", know.line2)
+	b.orNull("city", know.city)
+	b.text("province", know.home.place.region)
+	b.text("country", g.name)
+	b.orNull("zip", know.zip)
+	b.text("phone", know.phone.typed(int(a.was.slot/7%4)))
+	name := know.given
+	if know.family != "" {
+		name += " " + know.family
 	}
-	if signedIn {
-		body["customer"] = object{"id": a.n, "email": null(a.email), "first_name": a.given, "last_name": a.family}
-		s.orders = append(s.orders, order{of: a, id: id, cents: cents})
-		if len(s.orders) > 1000 {
-			s.orders = s.orders[1:]
+	b.text("name", name)
+	b.text("province_code", know.home.place.code)
+	b.text("country_code", g.code)
+	b.text("country_name", g.name)
+	if id != 0 {
+		b.flag("default", true)
+	}
+}
+
+// order writes an order as it stands: new, fulfilled, or refunded.
+func (t *Town) order(b *paper, a *act, p *person, know *profile) {
+	n, at := a.n, a.at
+	if a.ref != 0 {
+		n, at = a.ref, a.since
+	}
+	lines, total := t.basket(n)
+	current, financial, fulfilment := total, "paid", ""
+	if a.kind == shopFulfilled {
+		fulfilment = "fulfilled"
+	}
+	if a.kind == shopRefunded {
+		fulfilment = "fulfilled"
+		current, financial = total-t.refunded(n), "partially_refunded"
+		if current == 0 {
+			financial = "refunded"
 		}
 	}
-	return s.webhook(a.n, "orders/create", "2025-10", body)
+	id := int64(firstOrder + n)
+	number := int64(1000 + n)
+	b.number("id", id)
+	b.text("admin_graphql_api_id", "gid://shopify/Order/"+strconv.FormatInt(id, 10))
+	b.text("name", "#"+strconv.FormatInt(number, 10))
+	b.number("order_number", number)
+	b.stamp("created_at", t.shopTime(at), seconds)
+	b.stamp("processed_at", t.shopTime(at), seconds)
+	b.stamp("updated_at", t.shopTime(a.at), seconds)
+	b.raw(`,"closed_at":null,"cancelled_at":null,"cancel_reason":null`)
+	b.orNull("email", know.email)
+	b.orNull("contact_email", know.email)
+	b.orNull("phone", know.dialled)
+	g := &t.tables.countries[know.home.country]
+	b.text("currency", "EUR")
+	b.text("presentment_currency", g.currency)
+	b.money("subtotal_price", total)
+	b.money("total_price", total)
+	b.money("current_total_price", current)
+	prices(b, "total_price_set", total, g.currency)
+	prices(b, "current_total_price_set", current, g.currency)
+	b.raw(`,"total_discounts":"0.00","total_tax":"0.00","taxes_included":true`)
+	b.text("financial_status", financial)
+	b.orNull("fulfillment_status", fulfilment)
+	d := throw(t.config.Seed, forIDs, n<<4|2)
+	b.text("source_name", []string{"web", "web", "web", "iphone", "pos"}[d.below(5)])
+	b.text("cart_token", d.word(hexes, 32))
+	b.raw(`,"test":false,"location_id":null,"tags":"","discount_codes":[],"note":null`)
+	b.array("line_items")
+	for i, l := range lines {
+		b.item()
+		b.number("id", id*10+int64(i))
+		b.number("product_id", 7_000_000_000+int64(l.article))
+		b.text("sku", "SKU-"+strconv.Itoa(10_000+l.article))
+		b.text("title", articles()[l.article%len(articles())])
+		b.text("name", articles()[l.article%len(articles())])
+		b.number("quantity", int64(l.quantity))
+		b.money("price", l.cents)
+		b.raw(`,"properties":[],"taxable":true,"gift_card":false,"total_discount":"0.00"}`)
+	}
+	b.raw("]")
+	t.buyer(b, a, p, know)
 }
 
-// refund gives the money of a recent order back: the order is updated, and the refund told.
-func (s *story) refund() []Message {
-	if len(s.orders) == 0 {
-		return nil
-	}
-	i := s.rng.IntN(len(s.orders))
-	o := s.orders[i]
-	s.orders = append(s.orders[:i], s.orders[i+1:]...)
-	if o.of.gone {
-		return nil
-	}
-	id := s.number()
-	return []Message{
-		s.webhook(o.of.n, "orders/updated", "2025-10", object{
-			"id": o.id, "name": "#" + strconv.FormatInt(o.id%1_000_000, 10),
-			"created_at": stamp(s.now), "processed_at": stamp(s.now), "updated_at": stamp(s.now),
-			"currency": "EUR", "total_price": money(o.cents), "current_total_price": "0.00", "financial_status": "refunded", "source_name": "web",
-			"email": null(o.of.email), "test": false, "customer": object{"id": o.of.n}, "line_items": []object{},
-		}),
-		s.webhook(o.of.n, "refunds/create", "2025-10", object{
-			"id": id, "order_id": o.id, "created_at": stamp(s.now), "processed_at": stamp(s.now), "note": "", "refund_line_items": []object{},
-			"transactions": []object{{
-				"id": id, "order_id": o.id, "kind": "refund", "amount": money(o.cents), "currency": "EUR", "status": "success",
-			}},
-		}),
-	}
-}
-
-// merge joins a customer's second account into the first, as a shop's clerk does who has noticed.
-func (s *story) merge(a *account) []Message {
-	for _, b := range s.accounts[:s.opened] {
-		if b == a || b.source != Shop || b.owner != a.owner || b.gone || b.merged {
+// buyer writes who has bought: a customer, or a guest, of whom only addresses are known.
+func (t *Town) buyer(b *paper, a *act, p *person, know *profile) {
+	for _, name := range []string{"billing_address", "shipping_address"} {
+		if know.line1 == "" {
+			b.null(name)
 			continue
 		}
-		b.merged = true
-		kept, lost := "gid://shopify/Customer/"+strconv.FormatInt(a.n, 10), "gid://shopify/Customer/"+strconv.FormatInt(b.n, 10)
-		return []Message{s.webhook(a.n, "customers/merge", "2025-10", object{
-			"admin_graphql_api_customer_kept_id": kept, "admin_graphql_api_customer_deleted_id": lost, "status": "completed", "errors": []string{},
-		})}
+		b.object(name)
+		t.shopAddress(b, a, know, 0)
+		b.raw("}")
 	}
-	return nil
+	if a.index < 0 {
+		b.null("customer")
+		return
+	}
+	b.object("customer")
+	t.customer(b, a, p, know, false)
+	b.raw("}")
 }
 
-// stamp writes an instant as Shopify does, in the shop's own offset and whole seconds.
-func stamp(t time.Time) string {
-	return t.In(time.FixedZone("", 3600)).Format("2006-01-02T15:04:05Z07:00")
+// prices writes an amount in the shop's currency and in the customer's.
+func prices(b *paper, name string, cents int64, currency string) {
+	rate := map[string]int64{"EUR": 100, "USD": 108, "CHF": 95}[currency]
+	b.object(name)
+	b.object("shop_money")
+	b.money("amount", cents)
+	b.text("currency_code", "EUR")
+	b.raw("}")
+	b.object("presentment_money")
+	b.money("amount", cents*rate/100)
+	b.text("currency_code", currency)
+	b.raw("}}")
 }
 
-// null is JSON's null for an empty text.
-func null(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
+func (t *Town) refund(b *paper, a *act) {
+	order := int64(firstOrder + a.ref)
+	b.number("id", int64(firstRefund+a.n))
+	b.number("order_id", order)
+	b.stamp("created_at", t.shopTime(a.at), seconds)
+	b.stamp("processed_at", t.shopTime(a.at), seconds)
+	b.orNull("note", []string{"", "too small", "damaged"}[a.n%3])
+	b.raw(`,"restock":true,"user_id":null`)
+	lines, _ := t.basket(a.ref)
+	b.array("refund_line_items")
+	b.item()
+	b.number("id", int64(firstRefund+a.n)*10)
+	b.number("quantity", int64(lines[0].quantity))
+	b.number("line_item_id", order*10)
+	b.object("line_item")
+	b.number("id", order*10)
+	b.text("sku", "SKU-"+strconv.Itoa(10_000+lines[0].article))
+	b.text("name", articles()[lines[0].article%len(articles())])
+	b.money("price", lines[0].cents)
+	b.raw("}}]")
+	b.array("transactions")
+	b.item()
+	b.number("id", int64(firstRefund+a.n)*10+1)
+	b.number("order_id", order)
+	b.text("kind", "refund")
+	b.text("status", "success")
+	b.money("amount", t.refunded(a.ref))
+	b.text("currency", "EUR")
+	b.raw(`,"gateway":"bogus","test":false}],"order_adjustments":[]`)
 }

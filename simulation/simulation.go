@@ -1,13 +1,17 @@
 // Package simulation is a made-up town: its people, the bank, tills and shop that see them, and the truth about who is who. It
 // speaks the systems' native formats only and knows nothing of Onefold: demo, tests and benchmarks feed from it.
 //
-// The same configuration makes the same bytes on every machine. Rates, and where each comes from, stand in docs/simulation.md.
+// The same configuration makes the same bytes on every machine: integers decide everything, and each person, record and message
+// draws from dice of its own, so that one can be made without the others. Only a few numbers a record are held, so that a town of
+// a million takes some hundred megabytes. Each distribution and error rate stands with its source in docs/simulation.md.
 package simulation
 
 import (
+	"encoding/csv"
+	"fmt"
+	"io"
 	"iter"
-	"math/rand/v2"
-	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,29 +29,48 @@ const (
 // Topics answers the topics that the town's systems write to.
 func Topics() []string { return []string{bankTopic, posTopic, shopTopic} }
 
-// Config says how large the town is and how untidy. The zero value of a rate is its default; Clean turns all mess off.
-type Config struct {
-	People int    // at least 1
-	Events int    // messages in all, duplicates and poison among them
-	Seed   uint64 // the same seed makes the same town
-	Clean  bool   // no duplicates, no reordering, no poison, no typing errors
+// MaxPeople is how large a town may be: a telephone number has seven free digits, and three numbers may be a person's.
+const MaxPeople = 2_500_000
 
-	Typos      float64 // of each typed value: a slip of the hand; default 0.02
-	Missing    float64 // of each optional value: not asked for or not given; default 0.15
-	Duplicates float64 // of each message: sent again; default 0.02
+// MaxEvents is how long its story may be: each has a second of its own at least.
+const MaxEvents = 1_000_000_000
+
+// maxSpan is how long a story may last by the clock, some fifty years: seconds are counted in 32 bits.
+const maxSpan = 50 * 365 * 24 * time.Hour
+
+// Config says how large the town is and how untidy. Of a rate, the zero value is its default and a negative one is none at all.
+type Config struct {
+	People int    // people and firms, 1 to MaxPeople; not all of them are known to a system: children are seldom
+	Events int    // messages in all, duplicates and poison among them; 1 to MaxEvents
+	Seed   uint64 // the same seed makes the same town
+	Clean  bool   // no mess on the way and no errors of typing: every rate below but Second and Guests is none
+
+	Start time.Time     // first instant of the story; default 2025-06-02 08:00 UTC
+	Span  time.Duration // how long it lasts; default 180 days, and never less than a second an event
+
+	Typos   float64 // of each typed value: a slip; default 0.02
+	Missing float64 // of each optional value: not asked for or not given; default 0.15
+	Second  float64 // of those whom a system knows: it knows them twice; default 0.06
+	Guests  float64 // of what happens: an order or a payment by somebody who is not told; default 0.06
+
+	Duplicates float64 // of each message: sent again, up to 60 messages later; default 0.02
 	Reordered  float64 // of each message: held back behind up to 40 others; default 0.03
+	Late       float64 // of each message: held back behind up to 2,000 others; default 0.001
+	Storms     float64 // of a shop customer's updates: told again under another delivery id; default 0.02
 	Poison     float64 // of each message: followed by one that nobody can read; default 0.004
 	Tombstones float64 // of each message: followed by a Kafka null; default 0.001
+	Huge       int     // bytes of a huge message among the poison; default 300,000
 }
 
 // Message is one native message on its topic. Value nil is a Kafka null.
 type Message struct {
 	Source  string
 	Topic   string
-	Key     []byte
+	Key     []byte // the party's key in the system; the card's of who is not told
 	Value   []byte
 	Headers []Header
-	Time    time.Time
+	Time    time.Time // when it reached the broker; grows
+	Fault   string    // what was done to it on the way: one of Faults, empty for a message as it was written
 }
 
 // Header is one record header.
@@ -63,129 +86,165 @@ type Truth struct {
 	Person string
 }
 
-// Town is a made-up town. It is safe to ask it several times; each time it tells the same.
-type Town struct{ config Config }
+// Town is a made-up town. It may be asked several times and at once; each time it tells the same.
+type Town struct {
+	config  Config
+	tables  *tables
+	census  func() *census
+	seconds uint64 // length of the story
+}
 
-// New returns the town of a configuration. It computes nothing yet.
-func New(c Config) *Town {
-	c.People, c.Events = max(c.People, 1), max(c.Events, 1)
-	rate := func(r *float64, def float64) {
+// Check answers what is wrong with a configuration, nil if nothing is.
+func (c Config) Check() error {
+	switch {
+	case c.People < 1 || c.People > MaxPeople:
+		return fmt.Errorf("a town has 1 to %d people, not %d", MaxPeople, c.People)
+	case c.Events < 1 || c.Events > MaxEvents:
+		return fmt.Errorf("a town's story has 1 to %d events, not %d", MaxEvents, c.Events)
+	case c.Span > maxSpan:
+		return fmt.Errorf("a town's story lasts %s at most, not %s", maxSpan, c.Span)
+	case c.Huge < 0:
+		return fmt.Errorf("a huge message cannot have %d bytes", c.Huge)
+	}
+	for _, r := range []float64{
+		c.Typos, c.Missing, c.Second, c.Guests, c.Duplicates, c.Reordered, c.Late, c.Storms, c.Poison, c.Tombstones,
+	} {
+		if r != r || r > 1 { // not a number is not equal to itself
+			return fmt.Errorf("a rate is at most 1, not %g", r)
+		}
+	}
+	return nil
+}
+
+// defaults fills in what the configuration leaves open.
+func (c Config) defaults() Config {
+	rate := func(r *float64, mess bool, def float64) {
 		switch {
-		case c.Clean:
+		case *r < 0 || mess && c.Clean:
 			*r = 0
 		case *r == 0:
 			*r = def
 		}
 	}
-	rate(&c.Typos, 0.02)
-	rate(&c.Missing, 0.15)
-	rate(&c.Duplicates, 0.02)
-	rate(&c.Reordered, 0.03)
-	rate(&c.Poison, 0.004)
-	rate(&c.Tombstones, 0.001)
-	return &Town{config: c}
+	rate(&c.Typos, true, 0.02)
+	rate(&c.Missing, true, 0.15)
+	rate(&c.Second, false, 0.06)
+	rate(&c.Guests, false, 0.06)
+	rate(&c.Duplicates, true, 0.02)
+	rate(&c.Reordered, true, 0.03)
+	rate(&c.Late, true, 0.001)
+	rate(&c.Storms, true, 0.02)
+	rate(&c.Poison, true, 0.004)
+	rate(&c.Tombstones, true, 0.001)
+	if c.Huge == 0 {
+		c.Huge = 300_000
+	}
+	if c.Start.IsZero() {
+		c.Start = time.Date(2025, 6, 2, 8, 0, 0, 0, time.UTC)
+	}
+	if c.Span <= 0 {
+		c.Span = 180 * 24 * time.Hour
+	}
+	return c
+}
+
+// New returns the town of a configuration. It computes nothing yet. It panics on what Check refuses.
+func New(c Config) *Town {
+	if err := c.Check(); err != nil {
+		panic("simulation: " + err.Error())
+	}
+	t := &Town{config: c.defaults(), tables: newTables()}
+	t.seconds = max(uint64(t.config.Span/time.Second), 2*uint64(c.Events), 1)
+	t.census = sync.OnceValue(t.count)
+	return t
 }
 
 // Messages tells what the town's systems write, exactly Config.Events messages, in the order in which they reach the broker.
 func (t *Town) Messages() iter.Seq[Message] {
-	return func(yield func(Message) bool) { newStory(t.config).tell(yield) }
+	return func(yield func(Message) bool) {
+		newStory(t).tell(func(p parcel, at time.Time) bool {
+			m := t.write(&p)
+			m.Time = at
+			return yield(m)
+		})
+	}
 }
 
-// Truth answers who is behind each party that the messages tell of and that was not taken away again.
+// Truth answers who is behind each party of whom the messages tell, but for those whom they take away again (deleted, erased).
+// A party that its source joined with another one stays: both are that person.
 func (t *Town) Truth() []Truth {
-	s := newStory(t.config)
-	s.tell(func(Message) bool { return true })
 	var out []Truth
-	for _, a := range s.accounts[:s.opened] {
-		if !a.gone {
-			out = append(out, Truth{Source: a.source, Key: a.key(), Person: a.owner.id()})
-		}
+	for tr := range t.truth() {
+		out = append(out, tr)
 	}
 	return out
 }
 
-// begin is the first instant of the story; it lasts span, however many events there are.
-var begin = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
-
-const span = 60 * 24 * time.Hour
-
-// story is one telling of the town.
-type story struct {
-	config   Config
-	rng      *rand.Rand
-	names    *tables
-	people   []*person
-	accounts []*account
-	opened   int // accounts that the messages have told of
-	now      time.Time
-	step     time.Duration
-	serial   int64 // of whatever needs a number of its own
-	orders   []order
-}
-
-func newStory(c Config) *story {
-	s := &story{config: c, rng: rand.New(rand.NewPCG(c.Seed, 0x6f6e65666f6c64)), names: newTables(), now: begin}
-	s.step = max(span/time.Duration(c.Events+1), time.Millisecond)
-	s.populate()
-	s.open()
-	return s
-}
-
-// chance tells whether something of a rate happens.
-func (s *story) chance(rate float64) bool { return rate > 0 && s.rng.Float64() < rate }
-
-func (s *story) number() int64 {
-	s.serial++
-	return s.serial
-}
-
-// digits answers n random digits, the first not 0.
-func (s *story) digits(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte('0' + s.rng.IntN(10))
-	}
-	if b[0] == '0' {
-		b[0] = '7'
-	}
-	return string(b)
-}
-
-// word answers n random capital letters and digits, as systems make their ids.
-func (s *story) word(n int) string {
-	const letters = "ABCDEFGHJKLMNPQRSTVWXYZ0123456789"
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = letters[s.rng.IntN(len(letters))]
-	}
-	return string(b)
-}
-
-// uuid answers a random UUID of version 4.
-func (s *story) uuid() string {
-	const hex = "0123456789abcdef"
-	b := []byte("00000000-0000-4000-8000-000000000000")
-	for i := range b {
-		if b[i] == '0' {
-			b[i] = hex[s.rng.IntN(16)]
+// truth tells the story without writing a message, and then who was told of.
+func (t *Town) truth() iter.Seq[Truth] {
+	return func(yield func(Truth) bool) {
+		s := newStory(t)
+		said := make([]bool, len(s.records), len(s.records)+64)
+		s.tell(func(p parcel, _ time.Time) bool {
+			for len(said) < len(s.records) {
+				said = append(said, false)
+			}
+			switch {
+			case p.fault == faultPoison || p.fault == faultTombstone || p.act.index < 0:
+			case p.act.kind.ends():
+				s.records[p.act.index].flags |= ended
+			case p.act.kind.introduces():
+				said[p.act.index] = true
+			}
+			return true
+		})
+		var u unit
+		for i := range s.records {
+			r := &s.records[i]
+			if !said[i] || r.flags&ended != 0 {
+				continue
+			}
+			p := t.person(&u, r.person())
+			if !yield(Truth{Source: r.system().source(), Key: t.partyKey(&u, p, r), Person: p.id()}) {
+				return
+			}
 		}
 	}
-	return string(b)
 }
 
-// cents answers an amount of money of a usual size, in minor units.
-func (s *story) cents() int64 {
-	return 199 + int64(s.rng.ExpFloat64()*3500)
+// WriteTruth writes the truth as CSV with a heading: source,key,person.
+func (t *Town) WriteTruth(w io.Writer) error {
+	c := csv.NewWriter(w)
+	_ = c.Write([]string{"source", "key", "person"}) // a csv.Writer keeps its error for Flush
+	for tr := range t.truth() {
+		_ = c.Write([]string{tr.Source, tr.Key, tr.Person})
+	}
+	c.Flush()
+	return c.Error()
 }
 
-// money writes minor units with two decimals.
-func money(cents int64) string {
-	if cents < 0 {
-		return "-" + money(-cents)
+// instant answers a second of the story by the clock.
+func (t *Town) instant(at uint32) time.Time {
+	return t.config.Start.Add(time.Duration(at) * time.Second)
+}
+
+// shopTime answers it in the shop's own offset.
+func (t *Town) shopTime(at uint32) time.Time { return t.instant(at).In(time.FixedZone("", 2*3600)) }
+
+// created answers when an account was opened: some before the story.
+func (t *Town) created(r *record) time.Time {
+	if r.born == 0 {
+		return t.config.Start.Add(-time.Duration(1+mix(uint64(r.slot))%(1500*86400)) * time.Second)
 	}
-	frac := strconv.FormatInt(cents%100, 10)
-	if len(frac) < 2 {
-		frac = "0" + frac
+	return t.instant(r.born)
+}
+
+// modern tells whether the shop's app speaks the API of 2025-10 yet, whose customers come without consents, tags and sums.
+func (t *Town) modern(at uint32) bool { return uint64(at) > t.seconds*2/5 }
+
+func (t *Town) apiVersion(at uint32) string {
+	if t.modern(at) {
+		return "2025-10"
 	}
-	return strconv.FormatInt(cents/100, 10) + "." + frac
+	return "2024-10"
 }
