@@ -98,8 +98,8 @@ type recent[K comparable, V any] struct {
 
 // How many are kept, in two generations together at most twice as many.
 const (
-	recentRecords   = 10_000
-	recentCustomers = 5_000
+	recentRecords   = 4_000
+	recentCustomers = 2_000
 )
 
 func newRecent[K comparable, V any](limit int) *recent[K, V] {

@@ -105,6 +105,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A file of before the first layout is brought up to date, and its application stays.
+func TestOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "onefold.db")
+	script(t, path, "PRAGMA application_id = 0x4f4e4546; CREATE TABLE old (x); PRAGMA user_version = 0")
+	s := open(t, path)
+	if _, err := s.InstallationKey(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Check(t.Context()); err != nil { // and once only
+		t.Error(err)
+	}
+}
+
 // A crash in the middle of making a store leaves a draft, which the next start throws away.
 func TestUnfinished(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "onefold.db")

@@ -22,9 +22,7 @@ const (
 func Bench(b *testing.B, held int, open func(b *testing.B) Store) {
 	s := open(b)
 	b.Cleanup(func() { _ = s.Close() })
-	for from := 0; from < held; from += group {
-		benchApply(b, s, newcomers(from, min(group, held-from)))
-	}
+	Fill(b, s, held)
 	next, version := held, int64(1)
 	b.Run("apply 500 new", func(b *testing.B) {
 		measured(b, func() customer.Delta { next += group; return newcomers(next-group, group) }, func(d customer.Delta) { benchApply(b, s, d) })
@@ -53,6 +51,14 @@ func Bench(b *testing.B, held int, open func(b *testing.B) Store) {
 			}
 		})
 	})
+}
+
+// Fill lets a store hold so many records, each with its keys and a customer of its own.
+func Fill(b *testing.B, s Store, held int) {
+	b.Helper()
+	for from := 0; from < held; from += group {
+		benchApply(b, s, newcomers(from, min(group, held-from)))
+	}
 }
 
 // updates changes records that are far apart, no one twice.
