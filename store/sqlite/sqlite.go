@@ -37,7 +37,7 @@ const (
 	busy      = 5_000  // milliseconds to wait for another program that looks at the file
 	writing   = 65_536 // KiB of pages that the writer keeps
 	reading   = 8_192  // KiB of pages that a reader keeps
-	logPages  = 8_000  // pages in the WAL before they are moved into the file
+	logPages  = 16_000 // pages in the WAL before they are moved into the file: the longer, the fewer pages are moved twice
 	logBytes  = 64 << 20
 )
 
