@@ -40,6 +40,9 @@ func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
 	}
 	if err := raw.Commit(); err != nil {
 		s.forgetRecent() // nobody can say what stands in the file now
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err) // the driver ends a transaction with its context, and says only that it has ended
+		}
 		return s.explain(err)
 	}
 	for _, r := range t.wrote.Records {

@@ -71,25 +71,27 @@ configure() {
 	echo "127.0.0.1:$port" >"$dir/address"
 }
 
-java_() {
-	# Tests start a node for minutes: a quick start counts for more than a fast node.
-	java "-Xmx$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$dir/log4j2.properties" \
-		-cp "$KAFKA_LIB/*" "$@"
+# Tests start a node for minutes: a quick start counts for more than a fast node. A list and no function: in the background a
+# function would be a shell of its own, and stop would end that shell instead of the node.
+java_options() {
+	java=(java "-Xmx$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$dir/log4j2.properties"
+		-cp "$KAFKA_LIB/*")
 }
 
 start() {
+	java_options
 	if alive; then
 		cat "$dir/address"
 		return
 	fi
 	if [ ! -f "$dir/data/meta.properties" ]; then
 		configure "$(choose_port)"
-		if ! java_ kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" >"$dir/format.log" 2>&1; then
+		if ! "${java[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" >"$dir/format.log" 2>&1; then
 			tail -n 5 "$dir/format.log" >&2
 			return 1
 		fi
 	fi
-	java_ kafka.Kafka "$dir/server.properties" >"$dir/server.log" 2>&1 </dev/null &
+	"${java[@]}" kafka.Kafka "$dir/server.properties" >"$dir/server.log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
 	for _ in $(seq $((ready_within * 10))); do
 		if grep -q 'Kafka Server started' "$dir/server.log"; then
