@@ -94,7 +94,7 @@ start() {
 	"${java[@]}" kafka.Kafka "$dir/server.properties" >"$dir/server.log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
 	for _ in $(seq $((ready_within * 10))); do
-		if grep -q 'Kafka Server started' "$dir/server.log"; then
+		if grep -qs 'Kafka Server started' "$dir/server.log"; then
 			cat "$dir/address"
 			return
 		fi
