@@ -34,6 +34,9 @@ func TestAmount(t *testing.T) {
 		{"Infinity", "EUR", false, ""},
 		{"1e999", "EUR", false, ""},
 		{strings.Repeat("9", 41), "EUR", false, ""},
+		{strings.Repeat("9", 40), "EUR", true, ""}, // 41 characters with the point
+		{strings.Repeat("9", 39), "EUR", true, strings.Repeat("9", 37) + ".99 EUR"},
+		{"1234567890123456789012345e20", "EUR", false, ""},
 	} {
 		read := customer.NewAmount
 		if c.minor {

@@ -203,7 +203,15 @@ func NewAmount(value, currency string) (Amount, error) {
 		return Amount{}, fmt.Errorf("the amount's exponent is over the limit of %d", maxAmountExponent)
 	}
 	a.currency = code
-	return a, nil
+	return a, a.fits()
+}
+
+// fits tells whether the amount, written out, can be read again.
+func (a Amount) fits() error {
+	if n := len(a.Decimal()); n > maxAmountDigits {
+		return fmt.Errorf("an amount of %d characters is over the limit of %d", n, maxAmountDigits)
+	}
+	return nil
 }
 
 // MinorAmount reads a whole number of the currency's minor unit: 1250 EUR is 12.50, 1250 JPY is 1250.
@@ -217,7 +225,7 @@ func MinorAmount(value, currency string) (Amount, error) {
 	}
 	units, _ := MinorUnits(a.currency)
 	a.value.Exponent -= int32(units)
-	return a, nil
+	return a, a.fits()
 }
 
 // Currency answers the ISO 4217 code.
