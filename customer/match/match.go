@@ -18,6 +18,7 @@ type Matcher struct {
 	model                                          *Model
 	given, family, city, postcode, birthPlace, job *frequencies
 	pets                                           pets
+	names                                          *reference
 	size                                           customer.Weight // what the number of records adds to the threshold
 }
 
@@ -27,17 +28,17 @@ func New() *Matcher { return With(Default()) }
 // With returns a matcher under a model, which must not be changed afterwards.
 func With(model *Model) *Matcher {
 	s, w := &model.Snapshot, &model.Weights
-	givenPeople, givenNames := counted("tables/given.txt")
-	familyPeople, familyNames := counted("tables/family.txt")
+	names := readReference()
 	return &Matcher{
 		model:      model,
-		given:      newFrequencies(w.Given.Trait, s.Given, givenNames, givenPeople),
-		family:     newFrequencies(w.Family.Trait, s.Family, familyNames, familyPeople),
-		city:       newFrequencies(w.Place.City, s.City, nil, 0),
-		postcode:   newFrequencies(w.Place.Postcode, s.Postcode, nil, 0),
-		birthPlace: newFrequencies(w.BirthPlace, s.BirthPlace, nil, 0),
-		job:        newFrequencies(w.Job, s.Job, nil, 0),
+		given:      newFrequencies(w.Given.Trait, s.Given, names.given),
+		family:     newFrequencies(w.Family.Trait, s.Family, names.family),
+		city:       newFrequencies(w.Place.City, s.City, nil),
+		postcode:   newFrequencies(w.Place.Postcode, s.Postcode, nil),
+		birthPlace: newFrequencies(w.BirthPlace, s.BirthPlace, nil),
+		job:        newFrequencies(w.Job, s.Job, nil),
 		pets:       readPets(),
+		names:      names,
 		size:       w.Threshold.size(s.Records),
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/onefold/onefold/customer"
 )
 
-// tables holds the reference tables of names and their licence.
+// tables holds the reference tables of names; where they come from stands beside them.
 //
-//go:embed tables/given.txt tables/family.txt tables/nicknames.txt
+//go:embed tables/given.txt tables/family.txt tables/world.txt tables/nicknames.txt
 var tables embed.FS
 
 // Model is everything that a score depends on besides the two records: constants, and a snapshot of statistics that is frozen
@@ -199,19 +199,14 @@ type frequencies struct {
 
 const referenceRecords = 1000
 
-func newFrequencies(t Trait, seen Counts, reference map[string]int64, people int64) *frequencies {
-	f := &frequencies{trait: t, known: make(map[string]customer.Weight, len(reference)+len(seen.Of))}
-	share := func(value string) float64 {
-		if n := reference[value]; n > 0 && people > 0 {
-			return float64(n) / float64(people)
-		}
-		return 1 / float64(t.Unseen)
-	}
+func newFrequencies(t Trait, seen Counts, shares map[string]float64) *frequencies {
+	f := &frequencies{trait: t, known: make(map[string]customer.Weight, len(shares)+len(seen.Of))}
+	share := func(value string) float64 { return max(shares[value], 1/float64(t.Unseen)) }
 	weigh := func(count int64, p0 float64) customer.Weight {
 		p := (float64(count) + referenceRecords*p0) / (float64(seen.Present) + referenceRecords)
 		return min(max(bits(math.Log2(.8/p)), t.Least), t.Most)
 	}
-	for value := range reference {
+	for value := range shares {
 		f.known[value] = weigh(seen.Of[value], share(value))
 	}
 	for value, count := range seen.Of {
@@ -238,21 +233,89 @@ func (f *frequencies) ofName(words []string) customer.Weight {
 	return w
 }
 
-// counted reads a table: how many people, then a name and a number a line.
-func counted(file string) (people int64, names map[string]int64) {
+// reference is what the shipped tables know of names, the same under every model: the share of all people who bear one, the largest
+// over the countries. A name that is common anywhere is never rare.
+type reference struct {
+	given, family map[string]float64
+	sex           map[string]byte            // m or f, where one of them bears a given name ten times as often
+	role          map[string]customer.Weight // how much rather a word is a given name than a family name
+}
+
+// rareShare stands for the share of a name that a table does not hold, where a name's role or sex is asked for.
+const rareShare = 1.0 / 20_000
+
+func readReference() *reference {
+	r := &reference{given: map[string]float64{}, family: map[string]float64{}, sex: map[string]byte{}, role: map[string]customer.Weight{}}
+	male, female := map[string]float64{}, map[string]float64{}
+	raise := func(shares map[string]float64, name string, share float64) { shares[name] = max(shares[name], share) }
+	counted("tables/family.txt", func(name string, share float64, _ string) { raise(r.family, name, share) })
+	counted("tables/given.txt", func(name string, share float64, sex string) {
+		raise(r.given, name, share)
+		switch sex {
+		case "m":
+			raise(male, name, 2*share)
+		case "f":
+			raise(female, name, 2*share)
+		}
+	})
+	estimated(func(kind, name string, share float64) {
+		switch kind {
+		case "s":
+			raise(r.family, name, share)
+		case "m":
+			raise(male, name, share)
+			raise(r.given, name, share/2)
+		case "f":
+			raise(female, name, share)
+			raise(r.given, name, share/2)
+		}
+	})
+	for name, share := range r.given {
+		switch m, f := male[name], female[name]; {
+		case m >= 10*f && m > 0:
+			r.sex[name] = 'm'
+		case f >= 10*m && f > 0:
+			r.sex[name] = 'f'
+		}
+		r.role[name] = bits(math.Log2((share + rareShare) / (r.family[name] + rareShare)))
+	}
+	for name, share := range r.family {
+		r.role[name] = bits(math.Log2((r.given[name] + rareShare) / (share + rareShare)))
+	}
+	return r
+}
+
+// counted reads a table of counts: how many people, then a line a name, with how many of them bear it and of which sex they are.
+func counted(file string, each func(name string, share float64, sex string)) {
+	first, rest, _ := strings.Cut(table(file), "\n")
+	people, _ := strconv.ParseInt(first, 10, 64)
+	for line := range strings.Lines(rest) {
+		words := append(strings.Fields(line), "")
+		n, _ := strconv.ParseInt(words[1], 10, 64)
+		each(words[0], float64(n)/float64(people), words[2])
+	}
+}
+
+// estimated reads the table of other countries: a line a country and kind of name, with shares in hundred-thousandths.
+func estimated(each func(kind, name string, share float64)) {
+	for line := range strings.Lines(table("tables/world.txt")) {
+		words := strings.Fields(line)
+		if words[0] == "#" {
+			continue
+		}
+		for i := 2; i+1 < len(words); i += 2 {
+			n, _ := strconv.ParseInt(words[i+1], 10, 64)
+			each(words[1], words[i], float64(n)/100_000)
+		}
+	}
+}
+
+func table(file string) string {
 	text, err := tables.ReadFile(file)
 	if err != nil {
 		panic(err) // the table is part of the program
 	}
-	first, rest, _ := strings.Cut(string(text), "\n")
-	people, _ = strconv.ParseInt(first, 10, 64)
-	names = make(map[string]int64, strings.Count(rest, "\n"))
-	for line := range strings.Lines(rest) {
-		if name, count, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
-			names[name], _ = strconv.ParseInt(count, 10, 64)
-		}
-	}
-	return people, names
+	return string(text)
 }
 
 // pets is the table of short and pet forms of given names. An entry is a formal name and the forms it goes by.
@@ -262,13 +325,9 @@ type pets struct {
 }
 
 func readPets() pets {
-	text, err := tables.ReadFile("tables/nicknames.txt")
-	if err != nil {
-		panic(err) // the table is part of the program
-	}
 	p := pets{opens: map[string]int32{}, in: map[string][]int32{}}
 	entry := int32(0)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(table("tables/nicknames.txt")) {
 		words := strings.Fields(line)
 		at, again := p.opens[words[0]]
 		if !again {
