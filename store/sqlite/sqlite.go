@@ -2,7 +2,8 @@
 //
 // The file is in WAL mode with synchronous=NORMAL. A killed process loses nothing that was committed. A power failure may lose the
 // last commits, but whole ones in order, and the positions of their messages with them, so the messages take effect again: nothing is
-// lost or doubled (invariants 1 and 2). What an erasure removes is overwritten in the file, and the WAL is truncated after it.
+// lost or doubled (invariants 1 and 2). What an erasure removes is deleted
+// with secure_delete and the WAL is truncated after it; bytes can still stay in gaps of pages that were split (docs/identity.md).
 package sqlite
 
 import (
