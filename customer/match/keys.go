@@ -15,13 +15,20 @@ const DefaultCap = 50
 // maxKeys bounds the keys of a record (invariant 10); those of the best kinds come first.
 const maxKeys = 64
 
+// LooseCap is the cap of the keys that many strangers share (one name, a street in a town, a family name in a birth place): they
+// speak only where they are rare, and one that grows hot costs little before it falls silent.
+const LooseCap = 25
+
 // keyStrong is the type of keys that prove who a record is; they have no cap.
 const keyStrong = "id4"
 
 // Cap answers how many distinct holders a key of that type may have before it proposes nothing; 0 is no cap.
 func (m *Matcher) Cap(keyType string) int {
-	if keyType == keyStrong {
+	switch keyType {
+	case keyStrong:
 		return 0
+	case "n", "sc", "fb", "hs", "ed":
+		return LooseCap
 	}
 	return DefaultCap
 }
@@ -132,7 +139,6 @@ func (k *keyring) organisation() {
 		return
 	}
 	k.add("on", k.f.Name)
-	k.add("ow", words[0])
 	slices.Sort(words)
 	k.add("os", strings.Join(words, ""))
 }
@@ -164,12 +170,7 @@ func (k *keyring) names() {
 	k.add("np", prefix(k.given, 3), prefix(k.family, 4))
 	k.add("npy", prefix(k.given, 2), prefix(k.family, 2), k.year)
 	k.add("d", k.date)
-	k.add("dg", k.date, k.initial) // finer, for when the date alone is too common
-	k.add("df", k.date, k.famSound)
 	k.add("fb", k.famSound, f.BirthPlace)
-	k.add("db", k.date, f.BirthPlace)
-	k.add("gd", k.given, k.day)
-	k.add("fd", k.family, k.day)
 }
 
 // place adds the keys of one address, with names and dates.
@@ -183,7 +184,6 @@ func (k *keyring) place(p *customer.Place) {
 		k.add("nnp", first, second, p.Postcode)
 		k.add("fp", k.famSound, p.Postcode)
 		k.add("yp", k.year, p.Postcode)
-		k.add("dp", k.date, prefix(p.Postcode, 2))
 		k.add("nc", k.given, p.City)
 		k.add("nc", k.family, p.City)
 	} else {

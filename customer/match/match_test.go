@@ -67,7 +67,10 @@ func TestStandardise(t *testing.T) {
 			texts("familyName", "O’Brien"), customer.Features{Family: []string{"obrien"}},
 		},
 		"a name of unknown order": {
-			texts("fullName", "BERNASCONI Maria"), customer.Features{Given: []string{"bernasconi"}, Family: []string{"maria"}, Unsplit: true},
+			texts("fullName", "BERNASCONI Maria"), customer.Features{Given: []string{"maria"}, Family: []string{"bernasconi"}, Unsplit: true},
+		},
+		"a name of unknown order that no table knows stays as it stands": {
+			texts("fullName", "Xurb Zolq"), customer.Features{Given: []string{"xurb"}, Family: []string{"zolq"}, Unsplit: true},
 		},
 		"a comma says the order": {
 			texts("fullName", "Bernasconi, Maria Pia"), customer.Features{Given: []string{"maria"}, Middle: []string{"pia"}, Family: []string{"bernasconi"}},
@@ -187,8 +190,8 @@ func TestKeys(t *testing.T) {
 	if !slices.ContainsFunc(split, func(k customer.Key) bool { return k.Type == "np" && slices.Contains(whole, k) }) {
 		t.Error("a name of unknown order does not meet its two orders")
 	}
-	if m.Cap("n") != match.DefaultCap || m.Cap("id4") != 0 {
-		t.Error("caps: strong identifiers have none, others the default")
+	if m.Cap("ph") != match.DefaultCap || m.Cap("id4") != 0 {
+		t.Error("caps: strong identifiers have none, a telephone the default")
 	}
 	many := &customer.Features{}
 	for i := range 500 {
@@ -638,5 +641,70 @@ func BenchmarkCluster13(b *testing.B) {
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
 		match.New()
+	}
+}
+
+// A common name of any country weighs like one, and not like a rare name.
+func TestCommonNamesOfOtherCountries(t *testing.T) {
+	m := match.New()
+	weigh := func(given, family string) customer.Weight {
+		f := func(key string) *customer.Features {
+			return m.Standardise(record(key, texts("givenName", given, "familyName", family)...))
+		}
+		e, _ := m.Score(f("a"), f("b"))
+		return e.Weight
+	}
+	rare := weigh("Xurbine", "Zolquist")
+	for _, n := range [][2]string{
+		{"Ursula", "Müller"}, {"Giulia", "Rossi"}, {"Thomas", "Müller"}, {"María", "García"}, {"Piotr", "Nowak"}, {"Wei", "Wang"}, {"Ana", "Silva"},
+	} {
+		if w := weigh(n[0], n[1]); w > rare-6*customer.Bits {
+			t.Errorf("%v weighs %.1f bits, a name nobody knows %.1f", n, w.Float(), rare.Float())
+		}
+	}
+}
+
+// Agreement on a name alone does not outweigh that place, telephone and e-mail all differ, however rare the name is.
+func TestNameAgainstEverythingElse(t *testing.T) {
+	told := func(key, mail, phone, street, code, city string, more ...string) *customer.Record {
+		cells := texts(append([]string{"givenName", "Xurbine", "familyName", "Zolquist", "email", mail, "phone", phone}, more...)...)
+		return record(key, append(cells, parts("address", "1", "streetAddress", street, "postalCode", code, "addressLocality", city))...)
+	}
+	a := func(more ...string) *customer.Record {
+		return told("a", "xz1@mail.test", "+34600111222", "Calle Mayor 3", "28013", "Madrid", more...)
+	}
+	b := func(more ...string) *customer.Record {
+		return told("b", "kiwi@post.test", "+41794445566", "Rosenweg 88", "8078", "Zurich", more...)
+	}
+	if meet(match.New(), a("birthDate", "1980-02-03"), b()).same("a", "b") {
+		t.Error("a name alone joins what differs in all else")
+	}
+	if !meet(match.New(), a("birthDate", "1980-02-03"), b("birthDate", "1980-02-03")).same("a", "b") {
+		t.Error("name and birth date do not join one who moved")
+	}
+}
+
+// Given names of a man and of a woman are two names, however near their spelling.
+func TestNamesOfTwoSexes(t *testing.T) {
+	m := match.New()
+	score := func(x, y string) customer.Weight {
+		e, _ := m.Score(m.Standardise(record("a", texts("givenName", x, "familyName", "Longo")...)),
+			m.Standardise(record("b", texts("givenName", y, "familyName", "Longo")...)))
+		return e.Weight
+	}
+	for _, n := range [][2]string{{"Giovanni", "Giovanna"}, {"Francisco", "Francisca"}} {
+		if score(n[0], n[1]) >= score(n[0], n[0][:len(n[0])-1]+"x") {
+			t.Errorf("%v count as a slip", n)
+		}
+	}
+}
+
+func TestCaps(t *testing.T) {
+	m := match.New()
+	if m.Cap("id4") != 0 || m.Cap("n") != match.LooseCap || m.Cap("ph") != match.DefaultCap || match.LooseCap >= match.DefaultCap {
+		t.Error("the caps of keys are not what they are said to be")
+	}
+	if n := len(m.Keys(m.Standardise(rich("a")))); n < 10 || n > 22 {
+		t.Errorf("a rich record holds %d keys, 10 to 22 are meant", n)
 	}
 }

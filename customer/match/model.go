@@ -112,6 +112,7 @@ type Place struct {
 // Household caps what people of one household share: family name, place, phone, an e-mail that is not one's own.
 type Household struct {
 	Silent, Against, Both customer.Weight // nothing personal agrees; given name or birth date differ; both do
+	Half                  customer.Weight // the given name half agrees, family name and phone or e-mail do
 	OwnEmails             customer.Weight // each has an e-mail that spells the own, different given name
 }
 
@@ -175,11 +176,11 @@ func parameters() Parameters {
 			Extra:    bits(6),
 			City:     Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1), Unseen: 64},
 			Postcode: Trait{Least: bits(0.5), Most: bits(11), Differ: bits(-1), Unseen: 1000},
-			Near:     bits(3), Least: bits(-2), Most: bits(17), MostAlone: bits(24), Same: bits(10), Like: bits(4),
+			Near:     bits(3), Least: bits(-3), Most: bits(17), MostAlone: bits(24), Same: bits(10), Like: bits(4),
 		},
 		BirthPlace: Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1.5), Unseen: 64},
 		Job:        Trait{Least: bits(0.5), Most: bits(9), Differ: bits(-1), Unseen: 16},
-		Household:  Household{Silent: bits(10), Against: bits(8), Both: 0, OwnEmails: bits(8)},
+		Household:  Household{Silent: bits(10), Against: bits(8), Both: 0, Half: bits(16.5), OwnEmails: bits(8)},
 		Threshold: Threshold{
 			Least: bits(13), Most: bits(18), Base: 10_000, SizeLeast: bits(-4), SizeMost: bits(10), Possible: bits(2), Alone: bits(1),
 		},

@@ -135,9 +135,15 @@ func (s *standard) full(text string) {
 	case len(words) == 1:
 		f.Family, f.Unsplit = words, true
 	default:
+		if last := len(words) - 1; s.names.role[words[last]]-s.names.role[words[0]] >= clearly {
+			words[0], words[last] = words[last], words[0]
+		}
 		f.Given, f.Middle, f.Family, f.Unsplit = words[:1], words[1:len(words)-1], words[len(words)-1:], true
 	}
 }
+
+// clearly is how much rather the last word of a name must be the given name than the first for the two to change places.
+const clearly = 4 * customer.Bits
 
 // split reads given and middle names.
 func (s *standard) split(words []string) {

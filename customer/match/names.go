@@ -39,15 +39,17 @@ type likeness struct {
 func (l likeness) fits() bool { return l.level >= nameSound }
 
 // name compares two given names or two family names, as words. Of the two the commoner one says what agreement weighs:
-// a slip is rare and must not raise it.
+// a slip is rare and must not raise it. Of compound names that share a part, the part says it.
 func (m *Matcher) name(a, b []string, fa, fb *frequencies, n *Name) likeness {
 	if len(a) == 0 || len(b) == 0 {
 		return likeness{}
 	}
-	w := min(fa.ofName(a), fb.ofName(b))
-	given := fa == m.given && fb == m.given
-	level := m.words(a, b, given)
-	l := likeness{level: level, most: w}
+	level, part := m.words(a, b, fa == m.given && fb == m.given)
+	l := likeness{level: level, most: min(fa.ofName(a), fb.ofName(b))}
+	w := l.most
+	if len(part) > 0 {
+		w = min(fa.ofName(part), fb.ofName(part))
+	}
 	switch level {
 	case nameDiffers:
 		l.weight = n.Differ
@@ -61,33 +63,80 @@ func (m *Matcher) name(a, b []string, fa, fb *frequencies, n *Name) likeness {
 	return l
 }
 
-// words compares names of one or more words each.
-func (m *Matcher) words(a, b []string, given bool) uint8 {
+// words compares names of one or more words each. If one is part of the other, it answers the words of that part.
+func (m *Matcher) words(a, b []string, given bool) (level uint8, part []string) {
 	if len(a) == 1 && len(b) == 1 {
-		return m.word(a[0], b[0], given)
+		return m.word(a[0], b[0], given), nil
 	}
 	if slices.Equal(a, b) {
-		return nameEqual
+		return nameEqual, nil
 	}
-	level := m.word(strings.Join(a, ""), strings.Join(b, ""), given)
-	if level == nameEqual {
+	level = m.word(strings.Join(a, ""), strings.Join(b, ""), given)
+	if level >= nameSlip {
+		return level, nil
+	}
+	part, restA, restB := common(a, b)
+	rest := nameMissing
+	for _, x := range restA {
+		for _, y := range restB {
+			rest = max(rest, m.word(x, y, given))
+		}
+	}
+	switch {
+	case len(part) > 0 && rest == nameMissing:
+		return namePart, part
+	case len(part) > 0 && rest >= nameInitial:
+		return max(level, nameClose), nil
+	case len(part) > 0: // Garcia Lopez and Garcia Ruiz, Anne Marie and Marie Christine
+		return nameFaint, nil
+	case rest >= nameClose:
+		return max(level, nameAlike), nil
+	}
+	return level, nil
+}
+
+// common parts two names into the words that both have and what is left of each.
+func common(a, b []string) (part, restA, restB []string) {
+	for _, x := range a {
+		if len(x) > 1 && slices.Contains(b, x) {
+			part = append(part, x)
+		} else {
+			restA = append(restA, x)
+		}
+	}
+	for _, y := range b {
+		if !slices.Contains(part, y) {
+			restB = append(restB, y)
+		}
+	}
+	return part, restA, restB
+}
+
+// word compares two words. Given names of a man and of a woman are faintly alike at best; a slip that makes one common name of
+// another is seldom a slip.
+func (m *Matcher) word(a, b string, given bool) uint8 {
+	level := m.spelling(a, b, given)
+	if level < nameSound || level == nameEqual || level == namePet {
 		return level
 	}
-	for _, x := range a {
-		for _, y := range b {
-			if len(x) > 1 && x == y {
-				return max(level, namePart)
-			}
-			if l := m.word(x, y, given); l >= nameClose {
-				level = max(level, nameAlike)
-			}
+	shares := m.names.family
+	if given {
+		shares = m.names.given
+		if x, y := m.names.sex[a], m.names.sex[b]; x != 0 && y != 0 && x != y {
+			return nameFaint
 		}
+	}
+	if level >= nameClose && min(shares[a], shares[b]) >= commonShare {
+		return nameAlike
 	}
 	return level
 }
 
-// word compares two words.
-func (m *Matcher) word(a, b string, given bool) uint8 {
+// commonShare is the share from which a name is common.
+const commonShare = 1.0 / 5_000
+
+// spelling compares two words as they are written.
+func (m *Matcher) spelling(a, b string, given bool) uint8 {
 	if a == b {
 		return nameEqual
 	}
@@ -127,14 +176,18 @@ func (m *Matcher) word(a, b string, given bool) uint8 {
 type reading struct {
 	given, family []string
 	cross         bool
+	strange       customer.Weight // what the tables say against it
 }
 
-// maxReadings bounds the words of an unsplit name that are tried in each role (invariant 10).
-const maxReadings = 5
+// maxReadings bounds the words of an unsplit name that are tried in each role (invariant 10), mostStrange what the tables may say.
+const (
+	maxReadings = 5
+	mostStrange = 8 * customer.Bits
+)
 
 // readings answers the ways in which a record's names may be meant: as they stand and the other way round; of a name that came
 // unsplit, any two of its words.
-func readings(f *customer.Features) []reading {
+func (m *Matcher) readings(f *customer.Features) []reading {
 	if !f.Unsplit {
 		if len(f.Given) == 0 || len(f.Family) == 0 {
 			return []reading{{given: f.Given, family: f.Family}}
@@ -152,7 +205,8 @@ func readings(f *customer.Features) []reading {
 	for i := range words {
 		for j := range words {
 			if i != j {
-				out = append(out, reading{given: words[i : i+1], family: words[j : j+1]})
+				strange := min(max(m.names.role[words[j]]-m.names.role[words[i]], 0), mostStrange)
+				out = append(out, reading{given: words[i : i+1], family: words[j : j+1], strange: strange})
 			}
 		}
 	}
@@ -175,9 +229,10 @@ func (m *Matcher) persons(a, b *customer.Features) named {
 	}
 	best := m.read(reading{given: a.Given, family: a.Family}, b)
 	if a.Unsplit || best.given.level <= nameFaint {
-		for _, r := range readings(a) {
-			if n := m.read(r, b); n.weight > best.weight {
-				best = n
+		likely := best.weight
+		for _, r := range m.readings(a) {
+			if n := m.read(r, b); n.weight-r.strange > likely {
+				best, likely = n, n.weight-r.strange
 			}
 		}
 	}

@@ -82,13 +82,29 @@ func (m *Matcher) place(a, b *customer.Place) (sum, most customer.Weight) {
 			add(p.Extra, p.Extra)
 		}
 	}
+	elsewhere := a.Street != "" && b.Street != "" && sum < 0 && m.model.Snapshot.Households.Live()
+	w, c := m.area(a, b, elsewhere)
+	return sum + w, most + c
+}
+
+// area compares city and postcode. The codes of one city look alike: where people live at another street, it takes an equal one to
+// agree, and it says again what the city has said.
+func (m *Matcher) area(a, b *customer.Place, elsewhere bool) (weight, most customer.Weight) {
+	var city, code customer.Weight
 	if a.City != "" && b.City != "" {
-		add(m.trait(a.City, b.City, m.city))
+		city, most = m.trait(a.City, b.City, m.city)
 	}
 	if a.Postcode != "" && b.Postcode != "" {
-		add(m.trait(a.Postcode, b.Postcode, m.postcode))
+		w, c := m.trait(a.Postcode, b.Postcode, m.postcode)
+		code, most = w, most+c
+		if elsewhere && a.Postcode != b.Postcode {
+			code = m.postcode.trait.Differ
+		}
 	}
-	return sum, most
+	if elsewhere && city > 0 && code > 0 {
+		return max(city, code), most
+	}
+	return city + code, most
 }
 
 // crossed tells whether the second line of one address is the street of the other.
@@ -157,26 +173,31 @@ func firstText(texts ...string) string {
 	return ""
 }
 
-// lines reads what an address without parts shows: a street with its number, a postcode with its town.
+// lines reads what an address without parts shows: a street with its number, a postcode with its town. Of two lines that begin with
+// a number the last is the town's.
 func lines(p *customer.Place, texts ...string) {
+	var all [][]string
+	town := -1
 	for _, text := range texts {
 		if len(text) > maxText {
 			text = text[:maxText]
 		}
 		for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' || r == ';' || r == '|' }) {
-			words := worded(line)
-			if len(words) == 0 {
-				continue
-			}
-			if code := words[0]; p.Postcode == "" && p.City == "" && len(words) > 1 && len(code) >= 4 && hasDigit(code) && !hasDigit(words[1]) {
-				if p.Street != "" || len(code) != 4 || numeric(code) {
-					p.Postcode, p.City = postcode(code), strings.Join(words[1:], " ")
-					continue
+			if words := worded(line); len(words) > 0 {
+				if len(words) > 1 && len(words[0]) >= 4 && hasDigit(words[0]) && !hasDigit(words[1]) {
+					town = len(all)
 				}
+				all = append(all, words)
 			}
-			if name, n := street(line); p.Street == "" && n != "" {
-				p.Street, p.Number = name, n
-			}
+		}
+	}
+	for i, words := range all {
+		if i == town && p.Postcode == "" && p.City == "" {
+			p.Postcode, p.City = postcode(words[0]), strings.Join(words[1:], " ")
+			continue
+		}
+		if name, n := street(strings.Join(words, " ")); p.Street == "" && n != "" {
+			p.Street, p.Number = name, n
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (m *Matcher) compareNames(e *evidence, a, b *customer.Features) {
 
 // organisations compares names without their legal form; an unknown name weighs like a family name that is unknown.
 func (m *Matcher) organisations(a, b string) likeness {
-	l := likeness{level: m.word(a, b, false), most: m.family.unseen}
+	l := likeness{level: m.spelling(a, b, false), most: m.family.unseen}
 	p := &m.model.Weights.Family
 	switch l.level {
 	case nameDiffers, nameFaint, nameInitial, nameSound:
@@ -209,7 +209,7 @@ func (m *Matcher) untold(e *evidence, w customer.Weight, local string, a, b *cus
 	if f && e.levels[cFamily] >= nameSound {
 		w -= min(p.Told, max(e.weights[cFamily], 0)) / 2
 	}
-	own := e.levels[cGiven] >= nameAlike || e.levels[cGiven] == nameMissing && g
+	own := e.levels[cGiven] >= nameAlike || (e.levels[cGiven] == nameMissing || e.levels[cGiven] == nameInitial) && g
 	return max(w, p.Least), own
 }
 
@@ -247,6 +247,8 @@ func (m *Matcher) household(e *evidence, a, b *customer.Features) {
 		limit = p.Against
 	case givenAgrees || dateAgrees:
 		return
+	case given >= nameInitial && e.levels[cFamily] >= nameSlip && (e.levels[cPhone] == phoneEqual || e.levels[cEmail] == emailEqual):
+		limit = p.Half
 	}
 	sum := max(e.weights[cFamily], 0) + max(e.weights[cPlace], 0) + max(e.weights[cPhone], 0)
 	if !e.own {
@@ -285,6 +287,7 @@ func spellsOnly(a, b *customer.Features) bool {
 
 // lonely keeps a pair below the threshold if all that speaks for it is one thing that may be shared: an e-mail, a telephone, a
 // card (strength S2 needs agreement of something else). A name that nothing else supports must reach the highest threshold.
+// Where place, telephone and e-mail are all told and all differ, and no birth date speaks, a name alone never joins.
 func (m *Matcher) lonely(e *evidence) {
 	p := &m.model.Weights.Threshold
 	named, others := e.weights[cGiven] > 0 || e.weights[cFamily] > 0, 0
@@ -294,7 +297,12 @@ func (m *Matcher) lonely(e *evidence) {
 		}
 	}
 	shareable := e.weights[cEmail] > 0 || e.weights[cPhone] > 0 || e.levels[cIdentifier] == idWeak
+	elsewhere := e.levels[cBirth] == birthMissing && e.levels[cPlace] == placeDiffers && e.levels[cPhone] == phoneDiffers &&
+		e.levels[cEmail] == emailDiffers
 	switch limit := e.threshold - p.Alone; {
+	case named && others == 0 && elsewhere && e.weight > limit:
+		e.alone = limit - e.weight
+		e.weight = limit
 	case named && others == 0:
 		e.threshold = p.Most + m.size
 	case !named && others == 1 && shareable && e.weight > limit:

@@ -21,6 +21,7 @@ const (
 // standard is one record on its way into matching form.
 type standard struct {
 	f      *customer.Features
+	names  *reference
 	source string
 	region string // of the first address that has a country, for telephone numbers
 }
@@ -28,7 +29,7 @@ type standard struct {
 // Standardise brings a record's standing values into the form in which they compare. Placeholders give no feature; what cannot
 // be read is left out; nothing is an error.
 func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
-	s := &standard{f: &customer.Features{Record: r.ID, Origin: origin(r)}, source: r.Source}
+	s := &standard{f: &customer.Features{Record: r.ID, Origin: origin(r)}, source: r.Source, names: m.names}
 	texts := map[string]string{}
 	var telephones []string
 	for _, c := range r.Cells() {
