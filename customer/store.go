@@ -3,6 +3,7 @@ package customer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/onefold/onefold/event"
 )
@@ -114,6 +115,7 @@ type OutboxEntry struct {
 	ID       string
 	Customer CustomerID
 	Version  int64
+	Time     time.Time // when this version came about: the customer's UpdatedAt
 	Value    []byte
 }
 

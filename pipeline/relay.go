@@ -15,13 +15,14 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// Names of the metadata that a published message carries. The transport makes the key and the null of the first two, headers of
-// the others.
+// Names of the metadata that a published message carries. The transport makes the key and the null and the record's time of
+// three of them, headers of the others.
 const (
 	MetadataKey       = "onefold-key"       // the customer's id
 	MetadataTombstone = "onefold-tombstone" // "true": the value is null
 	MetadataID        = "onefold-id"        // deterministic: the same at every try, so that readers can drop what comes twice
 	MetadataVersion   = "onefold-version"   // of the customer, decimal
+	MetadataTime      = "onefold-time"      // when the version came about, RFC 3339: the record's time
 )
 
 // Defaults of RelayConfig (invariant 10).
@@ -168,6 +169,7 @@ func (r *Relay) publish(ctx context.Context, entries []customer.OutboxEntry) err
 		f.Metadata.Set(MetadataKey, e.Customer.String())
 		f.Metadata.Set(MetadataID, e.ID)
 		f.Metadata.Set(MetadataVersion, strconv.FormatInt(e.Version, 10))
+		f.Metadata.Set(MetadataTime, e.Time.UTC().Format(time.RFC3339Nano))
 		if e.Value == nil {
 			f.Metadata.Set(MetadataTombstone, "true")
 		}

@@ -39,6 +39,7 @@ func (o *outbox) add(c byte, version int64, value []byte) {
 	id := customer.CustomerID{c}
 	o.entries = append(o.entries, customer.OutboxEntry{
 		Seq: o.seq, ID: id.String() + "." + strconv.FormatInt(version, 10), Customer: id, Version: version, Value: value,
+		Time: time.Date(2026, 1, 2, 3, 4, 5, int(version)*1e6, time.FixedZone("", 3600)),
 	})
 }
 
@@ -123,22 +124,22 @@ func TestRelayPublishesInOrder(t *testing.T) {
 		synctest.Wait()
 		stop()
 		type sent struct {
-			Key, ID, Version, Tombstone, UUID string
-			Value                             []byte
+			Key, ID, Version, Tombstone, UUID, Time string
+			Value                                   []byte
 		}
 		var got []sent
 		for _, m := range o.topic {
 			got = append(got, sent{
 				m.Metadata.Get("onefold-key"), m.Metadata.Get("onefold-id"), m.Metadata.Get("onefold-version"), m.Metadata.Get("onefold-tombstone"),
-				m.UUID, m.Payload,
+				m.UUID, m.Metadata.Get("onefold-time"), m.Payload,
 			})
 		}
 		one, two := customer.CustomerID{1}.String(), customer.CustomerID{2}.String()
 		want := []sent{
-			{one, one + ".1", "1", "", one + ".1", []byte(`{"v":1}`)},
-			{two, two + ".1", "1", "", two + ".1", []byte(`{}`)},
-			{one, one + ".2", "2", "true", one + ".2", nil},
-			{two, two + ".2", "2", "", two + ".2", []byte{}}, // empty is not null
+			{one, one + ".1", "1", "", one + ".1", "2026-01-02T02:04:05.001Z", []byte(`{"v":1}`)},
+			{two, two + ".1", "1", "", two + ".1", "2026-01-02T02:04:05.001Z", []byte(`{}`)},
+			{one, one + ".2", "2", "true", one + ".2", "2026-01-02T02:04:05.002Z", nil},
+			{two, two + ".2", "2", "", two + ".2", "2026-01-02T02:04:05.002Z", []byte{}}, // empty is not null
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)

@@ -52,8 +52,10 @@ func feed(ctx context.Context, town iter.Seq[simulation.Message], to *kafka.Publ
 	return g.Wait()
 }
 
+// raw makes a record of a town's message. It is as old as the feed: the town's days lie in the past, and a log removes what is
+// older than its retention.
 func raw(m *simulation.Message) *event.Message {
-	out := &event.Message{Topic: m.Topic, Time: m.Time, Key: m.Key, Value: m.Value}
+	out := &event.Message{Topic: m.Topic, Key: m.Key, Value: m.Value}
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, event.Header{Key: h.Key, Value: h.Value})
 	}

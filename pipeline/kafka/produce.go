@@ -25,10 +25,11 @@ import (
 type record struct {
 	key, value []byte
 	headers    []event.Header
+	time       time.Time // zero: when it is sent
 }
 
-// recordOf reads a record out of a message: see KeyMetadata, TombstoneMetadata and IDHeader.
-func recordOf(m *message.Message) record {
+// recordOf reads a record out of a message: see KeyMetadata, TombstoneMetadata, TimeMetadata and IDHeader.
+func recordOf(m *message.Message) (record, error) {
 	r := record{value: m.Payload}
 	if r.value == nil {
 		r.value = []byte{}
@@ -39,30 +40,37 @@ func recordOf(m *message.Message) record {
 	if len(m.Payload) == 0 && m.Metadata[TombstoneMetadata] == "true" {
 		r.value = nil
 	}
+	if at, ok := m.Metadata[TimeMetadata]; ok {
+		var err error
+		if r.time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+			return record{}, event.Errorf(event.Permanent, "validation", TimeMetadata, "not a time of RFC 3339, such as 2026-01-31T09:30:00Z")
+		}
+	}
 	if _, ok := m.Metadata[IDHeader]; !ok {
 		r.headers = append(r.headers, event.Header{Key: IDHeader, Value: []byte(m.UUID)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
-		if k != KeyMetadata && k != TombstoneMetadata {
+		if k != KeyMetadata && k != TombstoneMetadata && k != TimeMetadata {
 			r.headers = append(r.headers, event.Header{Key: k, Value: []byte(m.Metadata[k])})
 		}
 	}
-	return r
+	return r, nil
 }
 
 // size is an upper bound of the record's bytes in a batch, the batch's own head included.
 func (r *record) size() int {
-	n := batchHeader + 5*6 + len(r.key) + len(r.value)
+	n := batchHeader + 10 + 5*6 + len(r.key) + len(r.value)
 	for _, h := range r.headers {
 		n += 10 + len(h.Key) + len(h.Value)
 	}
 	return n
 }
 
-// append writes the record's body (KIP-98): lengths are varints, -1 for null.
-func (r *record) append(dst []byte, delta int) []byte {
+// append writes the record's body (KIP-98), delta places and later milliseconds behind the first of its batch: lengths are
+// varints, -1 for null.
+func (r *record) append(dst []byte, delta int, later int64) []byte {
 	dst = append(dst, 0) // attributes
-	dst = kbin.AppendVarlong(dst, 0)
+	dst = kbin.AppendVarlong(dst, later)
 	dst = kbin.AppendVarint(dst, int32(delta))
 	dst = kbin.AppendVarintBytes(dst, r.key)
 	dst = kbin.AppendVarintBytes(dst, r.value)
@@ -72,6 +80,13 @@ func (r *record) append(dst []byte, delta int) []byte {
 		dst = kbin.AppendVarintBytes(dst, h.Value)
 	}
 	return dst
+}
+
+func (r *record) millis(now int64) int64 {
+	if r.time.IsZero() {
+		return now
+	}
+	return r.time.UnixMilli()
 }
 
 // laneKey is one partition of one topic; a topic made anew has new lanes.
@@ -149,13 +164,16 @@ func release(works []*work) {
 // encode makes a batch; who writes it, and its checksum, are stamped on before it is sent.
 func (p *Publisher) encode(records []record, size int, now int64) []byte {
 	raw := make([]byte, 0, size)
+	first, last := records[0].millis(now), int64(math.MinInt64)
 	var body []byte
 	for i := range records {
-		body = records[i].append(body[:0], i)
+		at := records[i].millis(now)
+		last = max(last, at)
+		body = records[i].append(body[:0], i, at-first)
 		raw = append(kbin.AppendVarint(raw, int32(len(body))), body...)
 	}
 	rb := kmsg.RecordBatch{
-		PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: int32(len(records) - 1), FirstTimestamp: now, MaxTimestamp: now,
+		PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: int32(len(records) - 1), FirstTimestamp: first, MaxTimestamp: last,
 		NumRecords: int32(len(records)), Records: raw,
 	}
 	if p.compressor != nil {
@@ -201,7 +219,7 @@ func (p *Publisher) produce(ctx context.Context, name string, works []*work) err
 		before := pending(left)
 		err := p.round(ctx, name, left)
 		for _, w := range left {
-			if w.err != nil && event.ClassOf(w.err) == event.Permanent {
+			if w.err != nil && event.ClassOf(w.err) != event.Retryable {
 				refused = w.err
 				w.batches, w.counts = nil, nil
 			}
@@ -360,16 +378,22 @@ func (w *work) judge(code int16) {
 	case kerr.IsRetriable(err):
 		w.err = err
 	default:
-		w.err = event.Errorf(event.Permanent, reason(err), "", "partition %d refuses the batch: %w", w.partition, err)
+		w.err = w.refusal(err)
 		if w.doubtful {
 			w.lane.renew()
 		}
 	}
 }
 
-func reason(err error) string {
-	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
-		return "too_large"
+// refusal says what no patience mends.
+func (w *work) refusal(err error) error {
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
+		return event.Errorf(event.Permanent, "too_large", "", "partition %d refuses the batch: %w. Raise the topic's max.message.bytes, "+
+			"or write less at once", w.partition, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return event.Errorf(event.Auth, "broker", "", "the broker lets this user not write: %w: grant it WRITE on the topic and "+
+			"IDEMPOTENT_WRITE on the cluster", err)
 	}
-	return "broker"
+	return event.Errorf(event.Permanent, "broker", "", "partition %d refuses the batch: %w", w.partition, err)
 }

@@ -22,6 +22,7 @@ import (
 const (
 	KeyMetadata       = "onefold-key"       // the record's key: same key, same partition. Absent: no key, any partition
 	TombstoneMetadata = "onefold-tombstone" // "true" with an empty payload: a null value, which removes the key when the topic is compacted
+	TimeMetadata      = "onefold-time"      // when the event was created, RFC 3339; absent: when it is published
 	IDHeader          = "onefold-id"        // header on every record: the metadata of this name, else the message's UUID
 )
 
@@ -37,7 +38,7 @@ type PublisherOptions struct {
 	MaxBatchBytes int              // of one partition's batch before compression, and so of one record
 	Timeout       time.Duration    // of one Publish, with all its retries
 	Compression   string           // none, gzip, snappy, lz4 or zstd; empty: snappy
-	Now           func() time.Time // of records; nil: time.Now
+	Now           func() time.Time // of records that bring no time of their own; nil: time.Now
 	Log           *slog.Logger     // nil: silent
 }
 
@@ -109,20 +110,23 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	}
 	records := make([]record, len(messages))
 	for i, m := range messages {
-		records[i] = recordOf(m)
+		var err error
+		if records[i], err = recordOf(m); err != nil {
+			return fmt.Errorf("publish to %s: message %s: %w", topic, m.UUID, err)
+		}
 	}
 	return p.deliver(messages[0].Context(), topic, records, func(i int) string { return messages[i].UUID })
 }
 
 // Send is Publish for those who have raw messages and know no Watermill: key, value and headers are written as they are, null
-// apart from empty. Nothing else of a message is looked at.
+// apart from empty, and Time is the record's, as Kafka keeps it: in milliseconds. Nothing else of a message is looked at.
 func (p *Publisher) Send(ctx context.Context, topic string, messages ...*event.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	records := make([]record, len(messages))
 	for i, m := range messages {
-		records[i] = record{key: m.Key, value: m.Value, headers: m.Headers}
+		records[i] = record{key: m.Key, value: m.Value, headers: m.Headers, time: m.Time}
 	}
 	return p.deliver(ctx, topic, records, strconv.Itoa)
 }

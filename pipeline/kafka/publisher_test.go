@@ -2,9 +2,11 @@ package kafka_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +61,56 @@ func TestPublishedRecord(t *testing.T) {
 	}
 	if err := p.Publish(topic, full); err == nil {
 		t.Error("a closed publisher publishes")
+	}
+}
+
+// What is sent is what is read: key, value, headers and time, null apart from empty, nothing added, in the order given.
+func TestSentRecord(t *testing.T) {
+	c := client(t, cluster(t))
+	topic := newTopic(t, c, 1, nil)
+	now := time.UnixMilli(1_700_000_000_000).UTC()
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{Now: func() time.Time { return now }})
+	sent := []*event.Message{
+		{Key: []byte("k"), Value: []byte("v"), Time: now.Add(-time.Hour), Headers: []event.Header{
+			{Key: "b", Value: []byte("2")}, {Key: "a", Value: []byte{0, 0xff}}, {Key: "b", Value: nil}, {Key: "", Value: []byte{}},
+		}},
+		{Key: []byte{}, Value: nil, Time: now.Add(-2 * time.Hour)}, // older than the record before it
+		{Key: nil, Value: []byte{}},
+		{Key: []byte{0, 0xff}, Value: []byte("after midnight"), Time: now.Add(time.Minute + 999*time.Microsecond).In(time.FixedZone("", 3600))},
+	}
+	if err := errors.Join(p.Send(t.Context(), topic), p.Send(t.Context(), topic, sent...)); err != nil {
+		t.Fatal(err)
+	}
+	times := []time.Time{now.Add(-time.Hour), now.Add(-2 * time.Hour), now, now.Add(time.Minute)}
+	_, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{})
+	for i, got := range take(t, ch, len(sent)) {
+		want := *sent[i]
+		want.Source, want.Topic, want.TopicID, want.Epoch, want.Offset, want.Time = "shop", topic, got.TopicID, got.Epoch, int64(i), times[i]
+		if diff := cmp.Diff(&want, got); diff != "" {
+			t.Errorf("record %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// A frame brings its record's time as metadata; one that is none is refused before anything is written.
+func TestPublishedTime(t *testing.T) {
+	c := client(t, cluster(t))
+	topic := newTopic(t, c, 1, nil)
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{})
+	good, bad := message.NewMessage("1", []byte("v")), message.NewMessage("2", []byte("v"))
+	good.Metadata = message.Metadata{kafka.TimeMetadata: "2026-01-02T03:04:05.678+01:00", kafka.IDHeader: "1"}
+	bad.Metadata = message.Metadata{kafka.TimeMetadata: "yesterday"}
+	var e *event.Error
+	if err := p.Publish(topic, good, bad); !errors.As(err, &e) || e.Class != event.Permanent || e.Path != kafka.TimeMetadata {
+		t.Fatalf("got %v", err)
+	}
+	if err := p.Publish(topic, good); err != nil {
+		t.Fatal(err)
+	}
+	_, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{})
+	got := take(t, ch, 1)[0]
+	if want := time.Date(2026, 1, 2, 2, 4, 5, 678e6, time.UTC); !got.Time.Equal(want) || len(got.Headers) != 1 {
+		t.Errorf("got %s and headers %v, want %s and the id alone", got.Time, got.Headers, want)
 	}
 }
 
@@ -197,6 +249,109 @@ func TestProduceFaults(t *testing.T) {
 	got := values(take(t, ch, 4))
 	if diff := cmp.Diff([]string{"given up 0", "given up 1", "given up 2", "written"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A batch that the broker refuses for a while is sent again as the batch that it was, by the same number; what no patience
+// mends is told at once, and takes no number from the batch that comes next.
+func TestProduceCodes(t *testing.T) {
+	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	c := client(t, k.ListenAddrs()[0])
+	for _, tc := range []struct {
+		err    *kerr.Error
+		class  event.Class // empty: tried again
+		reason string
+		anew   bool // by a new epoch, from number 0 on
+	}{
+		{err: kerr.CorruptMessage},
+		{err: kerr.UnknownTopicOrPartition},
+		{err: kerr.LeaderNotAvailable},
+		{err: kerr.NotLeaderForPartition},
+		{err: kerr.RequestTimedOut},
+		{err: kerr.NetworkException},
+		{err: kerr.NotEnoughReplicas},
+		{err: kerr.NotEnoughReplicasAfterAppend},
+		{err: kerr.KafkaStorageError},
+		{err: kerr.FencedLeaderEpoch},
+		{err: kerr.UnknownLeaderEpoch},
+		{err: kerr.OutOfOrderSequenceNumber, anew: true},
+		{err: kerr.InvalidProducerEpoch, anew: true},
+		{err: kerr.UnknownProducerID, anew: true},
+		{err: kerr.MessageTooLarge, class: event.Permanent, reason: "too_large"},
+		{err: kerr.RecordListTooLarge, class: event.Permanent, reason: "too_large"},
+		{err: kerr.InvalidRecord, class: event.Permanent, reason: "broker"},
+		{err: kerr.InvalidTimestamp, class: event.Permanent, reason: "broker"},
+		{err: kerr.InvalidTopicException, class: event.Permanent, reason: "broker"},
+		{err: kerr.PolicyViolation, class: event.Permanent, reason: "broker"},
+		{err: kerr.TopicAuthorizationFailed, class: event.Auth, reason: "broker"},
+		{err: kerr.ClusterAuthorizationFailed, class: event.Auth, reason: "broker"},
+	} {
+		t.Run(tc.err.Message, func(t *testing.T) {
+			p := kafka.NewPublisher(c, kafka.PublisherOptions{})
+			m := &event.Message{Key: []byte("k"), Value: []byte("v")}
+			if err := p.Send(t.Context(), "t", m, m, m); err != nil { // numbers 0 to 2
+				t.Fatal(err)
+			}
+			sent := stamps(k)
+			fail(k, tc.err)
+			err := p.Send(t.Context(), "t", m)
+			var e *event.Error
+			switch {
+			case tc.class == "" && err != nil:
+				t.Fatal(err)
+			case tc.class != "" && (!errors.As(err, &e) || e.Class != tc.class || e.Reason != tc.reason):
+				t.Fatalf("got %v", err)
+			case tc.class != "":
+				if err := p.Send(t.Context(), "t", m); err != nil { // the next has the number that the refused one had
+					t.Fatal(err)
+				}
+			}
+			got := sent()
+			want := []stamp{got[0], got[0]}
+			if tc.anew {
+				want[1].epoch, want[1].number = got[0].epoch+1, 0
+			}
+			if got[0].number != 3 || !slices.Equal(got, want) {
+				t.Errorf("sent %+v, want number 3 and %+v", got, want)
+			}
+		})
+	}
+}
+
+// stamp is by what the broker knows a batch again.
+type stamp struct {
+	producer int64
+	epoch    int16
+	number   int32
+}
+
+// stamps notes what is asked to be written from now on, until it is called.
+func stamps(k *kfake.Cluster) func() []stamp {
+	var mu sync.Mutex
+	var seen []stamp
+	done := false
+	k.ControlKey(kmsg.Produce.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return nil, nil, false
+		}
+		k.KeepControl()
+		b := r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
+		seen = append(seen, stamp{
+			int64(binary.BigEndian.Uint64(b[43:])), int16(binary.BigEndian.Uint16(b[51:])), int32(binary.BigEndian.Uint32(b[53:])),
+		})
+		return nil, nil, false
+	})
+	return func() []stamp {
+		mu.Lock()
+		defer mu.Unlock()
+		done = true
+		return seen
 	}
 }
 

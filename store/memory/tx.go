@@ -109,7 +109,7 @@ func (s *Store) apply(d *customer.Delta) error {
 		if err != nil {
 			return err
 		}
-		entries[i] = customer.OutboxEntry{ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Value: value}
+		entries[i] = customer.OutboxEntry{ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Time: c.UpdatedAt, Value: value}
 	}
 	for _, r := range d.Records {
 		s.records[r.ID] = r

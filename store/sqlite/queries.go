@@ -67,7 +67,7 @@ func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer
 			return err
 		}
 		value, err := c.Published()
-		out = append(out, customer.OutboxEntry{Seq: seq, ID: c.PublishedID(), Customer: c.ID, Version: version, Value: value})
+		out = append(out, customer.OutboxEntry{Seq: seq, ID: c.PublishedID(), Customer: c.ID, Version: version, Time: c.UpdatedAt, Value: value})
 		return err
 	})
 	return out, s.explain(err)

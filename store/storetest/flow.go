@@ -126,7 +126,9 @@ func testOutbox(t *testing.T, s Store) {
 		if i > 0 && all[i].Seq <= all[i-1].Seq {
 			t.Errorf("entry %d does not follow entry %d", i, i-1)
 		}
-		same(t, "an entry", customer.OutboxEntry{Seq: all[i].Seq, ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Value: value}, all[i])
+		same(t, "an entry", customer.OutboxEntry{
+			Seq: all[i].Seq, ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Time: c.UpdatedAt, Value: value,
+		}, all[i])
 		if (value == nil) != (all[i].Value == nil) {
 			t.Errorf("entry %d is not the tombstone it should be, or is one", i)
 		}
