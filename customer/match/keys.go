@@ -82,9 +82,7 @@ func (m *Matcher) Keys(f *customer.Features) []customer.Key {
 	for i := range f.Places {
 		k.place(&f.Places[i])
 	}
-	slices.SortFunc(k.keys, func(a, b customer.Key) int {
-		return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
-	})
+	slices.SortFunc(k.keys, compareKeys)
 	return slices.Compact(k.keys)
 }
 
@@ -196,3 +194,76 @@ func (k *keyring) place(p *customer.Place) {
 
 // prefix answers the first n bytes of a text, all of a shorter one.
 func prefix(s string, n int) string { return s[:min(n, len(s))] }
+
+// Completeness answers which share of the pairs that are truly one party the keys bring together: pairs with a key that proposes.
+// What is not brought together is never compared. A key's holders are counted over all records, the pairs over those whose parties
+// are known.
+func Completeness[P comparable](m *Matcher, all, known []*customer.Features, parties []P) float64 {
+	of := map[P][]int{}
+	for i, p := range parties {
+		of[p] = append(of[p], i)
+	}
+	asked := map[customer.Key]map[uint64]bool{} // keys that two of one party share: their distinct holders, up to one more than the cap
+	for _, group := range of {
+		if len(group) < 2 {
+			continue
+		}
+		var keys []customer.Key
+		for _, i := range group {
+			keys = append(keys, m.Keys(known[i])...)
+		}
+		slices.SortFunc(keys, compareKeys)
+		for i := 1; i < len(keys); i++ {
+			if keys[i] == keys[i-1] {
+				asked[keys[i]] = nil
+			}
+		}
+	}
+	for _, f := range all {
+		for _, k := range m.Keys(f) {
+			nodes, ok := asked[k]
+			if !ok || len(nodes) > m.Cap(k.Type) && m.Cap(k.Type) > 0 {
+				continue
+			}
+			if nodes == nil {
+				nodes = map[uint64]bool{}
+				asked[k] = nodes
+			}
+			nodes[f.Node] = true
+		}
+	}
+	speaks := func(k customer.Key) bool { return m.Cap(k.Type) == 0 || len(asked[k]) <= m.Cap(k.Type) }
+	reached, pairs := int64(0), int64(0)
+	for _, group := range of {
+		own := make([][]customer.Key, len(group))
+		for n, i := range group {
+			own[n] = slices.DeleteFunc(m.Keys(known[i]), func(k customer.Key) bool { return !speaks(k) })
+			for _, other := range own[:n] {
+				pairs++
+				if meet(own[n], other) {
+					reached++
+				}
+			}
+		}
+	}
+	return share(reached, pairs)
+}
+
+func compareKeys(a, b customer.Key) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
+}
+
+// meet tells whether two sorted lists of keys share one.
+func meet(a, b []customer.Key) bool {
+	for len(a) > 0 && len(b) > 0 {
+		switch c := compareKeys(a[0], b[0]); {
+		case c == 0:
+			return true
+		case c < 0:
+			a = a[1:]
+		default:
+			b = b[1:]
+		}
+	}
+	return false
+}

@@ -240,3 +240,78 @@ func (e *evidence) identifierText(x, y *customer.Features) string {
 	_, kind := identifiers(x.Identifiers, y.Identifiers)
 	return kind
 }
+
+// Accuracy says how well records were put together, against the truth of who they are.
+type Accuracy struct {
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+}
+
+// Judgement is what a partition of records came to against the truth. Where there is no pair to judge, a share is 1: nothing was
+// done wrong.
+type Judgement struct {
+	Pairwise Accuracy `json:"pairwise"` // of the pairs that were joined, how many are one party; of those that are, how many were joined
+	BCubed   Accuracy `json:"bcubed"`   // the same for each record's own cluster and party, averaged over the records (Bagga and Baldwin 1998)
+	Pairs    int64    `json:"pairs"`    // that are one party
+	Joined   int64    `json:"joined"`   // that were joined
+	Right    int64    `json:"right"`    // that are and were
+}
+
+// Judge compares two partitions of the same records: the cluster of each, and the party that it truly is.
+func Judge[C, P comparable](clusters []C, parties []P) Judgement {
+	type cell struct {
+		c C
+		p P
+	}
+	cells, inCluster, ofParty := map[cell]int64{}, map[C]int64{}, map[P]int64{}
+	for i, c := range clusters {
+		cells[cell{c, parties[i]}]++
+		inCluster[c]++
+		ofParty[parties[i]]++
+	}
+	j := Judgement{Pairs: pairsIn(ofParty), Joined: pairsIn(inCluster), Right: pairsIn(cells)}
+	j.Pairwise = accuracy(share(j.Right, j.Joined), share(j.Right, j.Pairs))
+	precisions, recalls := make([]float64, 0, len(cells)), make([]float64, 0, len(cells))
+	for k, n := range cells {
+		precisions = append(precisions, float64(n)*float64(n)/float64(inCluster[k.c]))
+		recalls = append(recalls, float64(n)*float64(n)/float64(ofParty[k.p]))
+	}
+	j.BCubed = accuracy(mean(precisions, len(clusters)), mean(recalls, len(clusters)))
+	return j
+}
+
+func pairsIn[K comparable](groups map[K]int64) (n int64) {
+	for _, size := range groups {
+		n += size * (size - 1) / 2
+	}
+	return n
+}
+
+func share(a, b int64) float64 {
+	if b == 0 {
+		return 1
+	}
+	return float64(a) / float64(b)
+}
+
+// mean adds in a fixed order, so that it is the same in every run.
+func mean(parts []float64, n int) float64 {
+	if n == 0 {
+		return 1
+	}
+	slices.Sort(parts)
+	sum := 0.0
+	for _, p := range parts {
+		sum += p
+	}
+	return sum / float64(n)
+}
+
+func accuracy(precision, recall float64) Accuracy {
+	a := Accuracy{Precision: precision, Recall: recall}
+	if precision+recall > 0 {
+		a.F1 = 2 * precision * recall / (precision + recall)
+	}
+	return a
+}
