@@ -24,6 +24,10 @@ type Message struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
+
+	// Refused tells that the transport could not read what stands here, and why. Value is then what lies in the log, of however
+	// many records. No source maps it: it is kept as a dead letter.
+	Refused *Error
 }
 
 // Header is one record header. Keys may repeat; values may be nil.

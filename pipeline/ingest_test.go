@@ -96,6 +96,43 @@ func TestGoesOnWhereTheStoreStands(t *testing.T) {
 	balanced(t, s, 40)
 }
 
+// What the transport cannot read is kept as it lies, with the reason; no adapter sees it, and its partition goes on.
+func TestUnreadableIsDead(t *testing.T) {
+	var mapped atomic.Int64
+	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(func(ctx context.Context, m *event.Message) ([]customer.Change, error) {
+		mapped.Add(1)
+		return plain(ctx, m)
+	})}})
+	s.broker.fill("shop", "shop.webhooks", 0, 3)
+	why := event.Errorf(event.Poison, "decode", "", "the record batch of offsets 3 to 9 cannot be read: mend the client that wrote it")
+	s.broker.put("shop", "shop.webhooks", 0, 9, "the batch's bytes").Refused = why
+	s.broker.put("shop", "shop.webhooks", 0, 10, "v")
+	var kept customer.Mapped
+	s.before = func(_ int, b customer.Batch) error {
+		for _, m := range b.Messages {
+			if m.Message.Refused != nil {
+				kept = m
+			}
+		}
+		return nil
+	}
+	stop := s.start(t)
+	s.await(t, 5)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	want := []event.Refusal{{Outcome: event.Dead, Err: why}}
+	if diff := cmp.Diff(want, kept.Refusals); diff != "" || len(kept.Changes) > 0 || kept.Adapter != "" || string(kept.Message.Value) != "the batch's bytes" {
+		t.Errorf("absorbed %+v, refusals (-want +got):\n%s", kept, diff)
+	}
+	if n := s.positions[partition("shop", "shop.webhooks", 0)].Next; n != 11 || mapped.Load() != 4 {
+		t.Errorf("position %d and %d messages mapped, want 11 and 4", n, mapped.Load())
+	}
+	if total := balanced(t, s, 5); total.Dead != 1 || total.Applied != 4 {
+		t.Errorf("totals %+v", total)
+	}
+}
+
 func TestGroupsKeepTheirLimits(t *testing.T) {
 	threeChanges := mapFunc(func(_ context.Context, m *event.Message) ([]customer.Change, error) {
 		c := customer.Change{Key: "k", Op: customer.Patch}

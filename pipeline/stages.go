@@ -142,6 +142,10 @@ func panicked() string {
 // handle has the message mapped: the innermost stage.
 func (in *Ingest) handle(ctx context.Context, msg *message.Message) error {
 	t := ticketOf(msg)
+	if t.message.Refused != nil {
+		t.mapped.Adapter = "" // no adapter has seen it
+		return t.message.Refused
+	}
 	if size, limit := len(t.message.Value), in.c.Limits.MessageBytes; size > limit {
 		return event.Errorf(event.Poison, "too_large", "", "the message has %d bytes, over the limit of %d: split it at the source", size, limit)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -19,16 +20,12 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// What one record batch may come to once it is read; a batch beyond it is handed on as it lies, as one message that no
-// mapping can read, so that it ends as a dead letter and the next batch is read (invariants 7 and 10).
+// What one record batch may come to once it is read; a batch beyond it is handed on as it lies, as one refused message, so that
+// it ends as a dead letter and the next batch is read (invariants 7 and 10).
 const (
 	maxDecompressed = 64 << 20 // bytes; also of all batches of one partition in one answer
 	maxRecords      = 1 << 20  // records a batch says that it has: each costs memory before one is read
 )
-
-// RefusedHeader marks a message whose Value is a whole record batch, as it lies in the log, because the batch is over a
-// limit; the header's value says which. No mapping can read it, so it becomes a dead letter.
-const RefusedHeader = "onefold-refused"
 
 // Offsets of the fields of a record batch, magic 2 (KIP-98); magic is at the same place in the older formats.
 const (
@@ -40,6 +37,7 @@ const (
 	atCRC         = 17
 	atAttributes  = 21
 	atLastDelta   = 23
+	atMaxTime     = 35
 	atProducer    = 43
 	atSequence    = 53
 	atCount       = 57
@@ -116,8 +114,7 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 		return stuck(asked, fmt.Errorf("the batch at offset %d has the unknown format %d", first.first, first.magic))
 	}
 	if first.records > maxRecords {
-		why := fmt.Sprintf("too_large: the batch holds %d records, the limit is %d", first.records, maxRecords)
-		return d.refuse(rp.Partition, asked, first, log, why)
+		return d.refuse(rp.Partition, asked, first, log, tooLarge("holds %d records, the limit is %d", first.records, maxRecords))
 	}
 	part := *rp
 	part.RecordBatches = log[:readable(log)]
@@ -129,9 +126,9 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 	if bad == 0 || (next == asked && len(fp.Records) == 0) { // the first batch is the trouble; a later one is first next time
 		switch {
 		case errors.Is(fp.Err, kgo.ErrMaxDecompress):
-			return d.refuse(rp.Partition, asked, first, log, fmt.Sprintf("too_large: the batch inflates to more than %d bytes", maxDecompressed))
+			return d.refuse(rp.Partition, asked, first, log, tooLarge("inflates to more than %d bytes", maxDecompressed))
 		case first.intact(log):
-			return d.refuse(rp.Partition, asked, first, log, "decode: the records of the batch cannot be read")
+			return d.refuse(rp.Partition, asked, first, log, unreadable(cmp.Or(fp.Err, errDamaged)))
 		}
 		return stuck(asked, fmt.Errorf("the batch at offset %d is damaged: %w", first.first, cmp.Or(fp.Err, errDamaged)))
 	}
@@ -166,7 +163,7 @@ func stuck(asked int64, err error) decoded {
 	return decoded{asked: asked, next: asked, epoch: -1, err: err}
 }
 
-var errDamaged = errors.New("its records cannot be read")
+var errDamaged = errors.New("its records are cut")
 
 // readable answers the length of the batches before the first that is over the limit of records or of a format that is not known.
 func readable(log []byte) int {
@@ -188,13 +185,23 @@ func epochBefore(log []byte, next int64) int32 {
 }
 
 // refuse hands a batch on unread, as one message at its last offset.
-func (d *decoder) refuse(partition int32, asked int64, h batchHead, log []byte, why string) decoded {
+func (d *decoder) refuse(partition int32, asked int64, h batchHead, log []byte, why *event.Error) decoded {
+	why.Text = fmt.Sprintf("the record batch of offsets %d to %d %s", h.first, h.last, why.Text)
 	m := &event.Message{
 		Source: d.source, Topic: d.topic, TopicID: d.topicID, Partition: partition, Offset: h.last, Epoch: h.epoch,
-		Value:   bytes.Clone(log[:h.size]),
-		Headers: []event.Header{{Key: RefusedHeader, Value: []byte(why)}},
+		Time:  time.UnixMilli(int64(binary.BigEndian.Uint64(log[atMaxTime:]))).UTC(),
+		Value: bytes.Clone(log[:h.size]), Refused: why,
 	}
 	return decoded{asked: asked, messages: []*event.Message{m}, next: h.last + 1, epoch: h.epoch}
+}
+
+func tooLarge(format string, args ...any) *event.Error {
+	return event.Errorf(event.Poison, "too_large", "", format+": have its producer write smaller batches, and these events again", args...)
+}
+
+func unreadable(err error) *event.Error {
+	return event.Errorf(event.Poison, "decode", "", "is as it was written and cannot be read: %w. Mend the client that wrote it, "+
+		"and have it write these events again", err)
 }
 
 // message copies a record out of the buffers that it lies in: one allocation for all its bytes.

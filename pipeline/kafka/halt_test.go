@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"sync/atomic"
@@ -178,6 +179,7 @@ func TestAnswers(t *testing.T) {
 	flipped[len(flipped)-2] ^= 1
 	garbage := rawBatch(2, 3, 0, 2, []byte{200, 1, 0, 0, 0, 1, 1, 1})
 	unpackable := rawBatch(2, 3, 4, 2, []byte("no zstd"))
+	unheardOf := rawBatch(2, 3, 6, 2, []byte("a codec to come"))
 	claims := rawBatch(2, 1<<21, 0, 1<<21, []byte("x"))
 	bomb := batch(2, 2, kgo.ZstdCompression(), strings.Repeat("0", 65<<20))
 	strange := append([]byte(nil), batch(2, 3, none, "c", "d")...)
@@ -196,7 +198,7 @@ func TestAnswers(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		steps  []step
-		want   []string // values; a batch that is handed on unread is its refusal
+		want   []string // values; of a batch that is handed on unread its reason, its size in bytes and what is said of it
 		halted string
 		next   int64
 	}{
@@ -220,25 +222,36 @@ func TestAnswers(t *testing.T) {
 		{
 			"records that are none",
 			[]step{records(join(good, garbage, tail)...), records(join(garbage, tail)...), records(tail...)},
-			[]string{"a", "b", "decode: the records of the batch cannot be read", "e"},
+			[]string{"a", "b", "decode 69 the record batch of offsets 2 to 3 is as it was written and cannot be read: " +
+				"its records are cut. Mend the client that wrote it, and have it write these events again", "e"},
 			"", 5,
 		},
 		{
 			"cannot be unpacked",
 			[]step{records(join(good, unpackable, tail)...), records(join(unpackable, tail)...), records(tail...)},
-			[]string{"a", "b", "decode: the records of the batch cannot be read", "e"},
+			[]string{"a", "b", "decode 68 the record batch of offsets 2 to 3 is as it was written and cannot be read: " +
+				"unable to decompress batch: invalid input: magic number mismatch. Mend the client that wrote it, and have it write these events again", "e"},
+			"", 5,
+		},
+		{
+			"unknown compression",
+			[]step{records(join(good, unheardOf, tail)...), records(join(unheardOf, tail)...), records(tail...)},
+			[]string{"a", "b", "decode 76 the record batch of offsets 2 to 3 is as it was written and cannot be read: " +
+				"unable to decompress batch: compression codec 6 is unknown. Mend the client that wrote it, and have it write these events again", "e"},
 			"", 5,
 		},
 		{
 			"decompression bomb",
 			[]step{records(join(good, bomb, tail)...), records(join(bomb, tail)...), records(tail...)},
-			[]string{"a", "b", "too_large: the batch inflates to more than 67108864 bytes", "e"},
+			[]string{"a", "b", fmt.Sprintf("too_large %d the record batch of offsets 2 to 2 inflates to more than 67108864 bytes: "+
+				"have its producer write smaller batches, and these events again", len(bomb)), "e"},
 			"", 5,
 		},
 		{
 			"too many records",
 			[]step{records(join(good, claims)...), records(claims...)},
-			[]string{"a", "b", "too_large: the batch holds 2097152 records, the limit is 1048576"},
+			[]string{"a", "b", "too_large 62 the record batch of offsets 2 to 2097152 holds 2097152 records, the limit is 1048576: " +
+				"have its producer write smaller batches, and these events again"},
 			"", 1<<21 + 1,
 		},
 		{"diverging epoch", []step{records(good...), diverging}, []string{"a", "b"}, kafka.HaltTruncated, 2},
@@ -259,10 +272,10 @@ func TestAnswers(t *testing.T) {
 			s, ch := subscribe(t, client(t, addr), "t", &positions{}, kafka.SubscriberOptions{})
 			var got []string
 			for _, m := range take(t, ch, len(tc.want)) {
-				if why, refused := m.Header(kafka.RefusedHeader); refused {
-					got = append(got, why)
-					if len(m.Value) < 61 {
-						t.Errorf("a refused batch is not there: %d bytes", len(m.Value))
+				if m.Refused != nil {
+					got = append(got, fmt.Sprintf("%s %d %s", m.Refused.Reason, len(m.Value), m.Refused))
+					if m.Refused.Class != event.Poison {
+						t.Errorf("a batch that cannot be read is of class %s", m.Refused.Class)
 					}
 				} else {
 					got = append(got, string(m.Value))
