@@ -25,6 +25,12 @@ type Message struct {
 	Value     []byte
 	Headers   []Header
 
+	// Next is where reading goes on behind this message, where that is not Offset + 1: markers of transactions, records of
+	// aborted ones and what compaction has removed hold no event. Epoch is then of the last batch before Next.
+	Next int64
+	// Blank tells that there is no event here at all: nothing to map and nothing to count, only Next.
+	Blank bool
+
 	// Refused tells that the transport could not read what stands here, and why. Value is then what lies in the log, of however
 	// many records. No source maps it: it is kept as a dead letter.
 	Refused *Error
@@ -45,6 +51,14 @@ func (m *Message) Header(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// After answers the offset at which reading goes on behind the message.
+func (m *Message) After() int64 {
+	if m.Next > m.Offset {
+		return m.Next
+	}
+	return m.Offset + 1
 }
 
 // ID names the message for people and logs: source, topic, partition and offset. It holds no personal data.

@@ -41,7 +41,7 @@ func (s *Sequencer) commit(ctx context.Context, group []*ticket) {
 			s.commit(ctx, group[:len(group)/2])
 			s.commit(ctx, group[len(group)/2:])
 			return
-		case !group[0].dead:
+		case !group[0].dead && !group[0].message.Blank:
 			s.bury(group[0], err)
 			moved = true
 		}
@@ -89,19 +89,22 @@ func (s *Sequencer) open(group []*ticket) []*ticket {
 // absorb has a group absorbed in one transaction, and its positions moved with it (invariant 1). A panic fails the group
 // for good; what it panicked with may quote a message and is left out (invariant 9).
 func (s *Sequencer) absorb(ctx context.Context, group []*ticket) (out *customer.Absorbed, err error) {
-	begin := s.now()
+	begin, messages := s.now(), 0
 	defer func() {
 		if recover() != nil {
 			err = event.Errorf(event.Permanent, "internal", "", "absorbing panicked at %s: this is a mistake in the program", panicked())
 		}
-		s.metrics.absorbed(s.now().Sub(begin), len(group), out, err)
+		s.metrics.absorbed(s.now().Sub(begin), messages, out, err)
 	}()
-	b := customer.Batch{Now: begin, Messages: make([]customer.Mapped, len(group)), Advances: advances(group)}
-	for i, t := range group {
-		b.Messages[i] = t.mapped
+	b := customer.Batch{Now: begin, Messages: make([]customer.Mapped, 0, len(group)), Advances: advances(group)}
+	for _, t := range group {
+		if !t.message.Blank {
+			b.Messages = append(b.Messages, t.mapped)
+		}
 	}
+	messages = len(b.Messages)
 	out, err = s.absorber.Absorb(ctx, b)
-	if err == nil && (out == nil || len(out.Results) != len(group)) {
+	if err == nil && (out == nil || len(out.Results) != messages) {
 		panic("an outcome is missing") // invariant 7
 	}
 	return out, err
@@ -119,7 +122,7 @@ func advances(group []*ticket) []event.Advance {
 			at[t.lane] = i
 			out = append(out, event.Advance{Position: t.lane.position, Expect: t.lane.position.Next})
 		}
-		out[i].TopicID, out[i].Epoch, out[i].Next = t.message.TopicID, t.message.Epoch, t.message.Offset+1
+		out[i].TopicID, out[i].Epoch, out[i].Next = t.message.TopicID, t.message.Epoch, t.message.After()
 	}
 	slices.SortFunc(out, func(a, b event.Advance) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
@@ -131,8 +134,13 @@ func advances(group []*ticket) []event.Advance {
 func (s *Sequencer) settle(group []*ticket, done *customer.Absorbed) {
 	now := s.now()
 	s.mu.Lock()
-	for i, t := range group {
-		s.end(t, done.Results[i], now)
+	results := done.Results
+	for _, t := range group {
+		var r event.Result // of a blank message none
+		if !t.message.Blank {
+			r, results = results[0], results[1:]
+		}
+		s.end(t, r, now)
 	}
 	recovered := s.failing != nil
 	s.failing = nil
@@ -146,9 +154,11 @@ func (s *Sequencer) settle(group []*ticket, done *customer.Absorbed) {
 // end counts a message that has taken effect, moves its lane behind it, and lets its handler return.
 func (s *Sequencer) end(t *ticket, r event.Result, now time.Time) {
 	m, l := t.message, t.lane
-	s.metrics.ledger.settle(t.inlet.source.Name, r.Outcome)
-	t.inlet.metrics.ended(r, since(now, m.Time))
-	l.position.Next, l.position.TopicID, l.position.Epoch = m.Offset+1, m.TopicID, m.Epoch
+	if !m.Blank {
+		s.metrics.ledger.settle(t.inlet.source.Name, r.Outcome)
+		t.inlet.metrics.ended(r, since(now, m.Time))
+	}
+	l.position.Next, l.position.TopicID, l.position.Epoch = m.After(), m.TopicID, m.Epoch
 	if l.queue[0] != t {
 		panic("a message was finished before the one that stands before it")
 	}

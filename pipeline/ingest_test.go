@@ -133,6 +133,58 @@ func TestUnreadableIsDead(t *testing.T) {
 	}
 }
 
+// Where the log goes on without an event the position moves all the same, also behind the last one: nothing is mapped for it,
+// nothing counted, and a store that fails for good makes no dead letter of it.
+func TestPositionMovesWhereNoEventIs(t *testing.T) {
+	var mapped atomic.Int64
+	counting := func(ctx context.Context, m *event.Message) ([]customer.Change, error) {
+		mapped.Add(1)
+		return plain(ctx, m)
+	}
+	bank := pipeline.Source{Name: "bank", Topic: "bank.statements", Adapter: "iso20022", Source: mapFunc(counting), Mapping: 1}
+	s := newScene(pipeline.IngestConfig{Sources: []pipeline.Source{shop(counting), bank}, Limits: pipeline.Limits{RetryMin: time.Millisecond}})
+	blank := func(source, topic string, offset int64) {
+		m := s.broker.put(source, topic, 0, offset, "")
+		m.Blank, m.Time, m.Value, m.Epoch = true, time.Time{}, nil, 7
+	}
+	s.broker.fill("shop", "shop.webhooks", 0, 2)
+	blank("shop", "shop.webhooks", 4)
+	marked := s.broker.put("shop", "shop.webhooks", 0, 5, "v")
+	marked.Next, marked.Epoch = 8, 7
+	blank("bank", "bank.statements", 41) // nothing but aborted transactions
+	refuse := func(b customer.Batch) bool { return len(b.Messages) == 0 && len(b.Advances) > 0 }
+	var refused atomic.Int64
+	s.before = func(_ int, b customer.Batch) error {
+		if refuse(b) && refused.Add(1) < 3 {
+			return event.Errorf(event.Permanent, "internal", "", "the store is not to be had")
+		}
+		return nil
+	}
+	stop := s.start(t)
+	s.await(t, 3)
+	one, two := partition("shop", "shop.webhooks", 0), partition("bank", "bank.statements", 0)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		a, b := s.positions[one], s.positions[two]
+		s.mu.Unlock()
+		if a.Next == 8 && b.Next == 42 {
+			if a.Epoch != 7 || b.Epoch != 7 {
+				t.Errorf("epochs %d and %d, want those of the last batches, 7", a.Epoch, b.Epoch)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("positions %+v and %+v, want 8 and 42", a, b)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if total := balanced(t, s, 3); total.Applied != 3 || mapped.Load() != 3 || len(s.dead) > 0 {
+		t.Errorf("totals %+v, %d mapped, %d dead: want 3, 3 and none", total, mapped.Load(), len(s.dead))
+	}
+}
+
 func TestGroupsKeepTheirLimits(t *testing.T) {
 	threeChanges := mapFunc(func(_ context.Context, m *event.Message) ([]customer.Change, error) {
 		c := customer.Change{Key: "k", Op: customer.Patch}

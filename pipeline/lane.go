@@ -160,7 +160,7 @@ func (s *Sequencer) refuse(t *ticket, err error) {
 
 // count counts a message as received, once, however often it is delivered. It answers whether this was the first time.
 func (s *Sequencer) count(l *lane, t *ticket) bool {
-	if t.message.Offset <= l.counted {
+	if t.message.Blank || t.message.Offset <= l.counted {
 		return false
 	}
 	l.counted = t.message.Offset

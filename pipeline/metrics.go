@@ -166,7 +166,9 @@ func (m *Metrics) absorbed(took time.Duration, n int, out *customer.Absorbed, er
 	m.decisions.WithLabelValues("new").Add(float64(out.Created))
 	m.merges.WithLabelValues("auto").Add(float64(out.Merged))
 	m.splits.WithLabelValues("auto").Add(float64(out.Split))
-	m.candidates.WithLabelValues(entity).Observe(float64(out.Candidates) / float64(n))
+	if n > 0 {
+		m.candidates.WithLabelValues(entity).Observe(float64(out.Candidates) / float64(n))
+	}
 	m.mostRecords = max(m.mostRecords, out.Largest)
 	m.largest.WithLabelValues(entity).Set(float64(m.mostRecords))
 }

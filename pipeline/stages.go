@@ -25,7 +25,11 @@ func (in *Ingest) await(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		t := ticketOf(msg)
 		if t.lane != nil {
-			if _, err := next(msg); err != nil {
+			var err error
+			if !t.message.Blank {
+				_, err = next(msg)
+			}
+			if err != nil {
 				in.seq.abandon(t, err)
 			} else {
 				in.seq.ready(t)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
 )
 
@@ -61,6 +65,55 @@ func TestSmokeOnRealKafka(t *testing.T) {
 	produce(t, brokers, r)
 	eventually(t, 30*time.Second, "the customer is found", func() bool { return len(in.find(t, "ana@example.com")) == 1 })
 	eventually(t, 30*time.Second, "the customer is published", func() bool { return len(published(t, brokers, topic+".customers")) == 1 })
+}
+
+// A producer with transactions: what it commits takes effect, what it aborts does not, and behind its last marker, of either kind,
+// nothing is left to do, which is what the lag says, also in the next process.
+func TestNoLagBehindTransactions(t *testing.T) {
+	topic := fmt.Sprintf("bound-%d", time.Now().UnixNano())
+	config := "sources:\n  shop-eu: {adapter: shopify, topic: " + topic + "}\ntopics: {customers: " + topic + ".customers}\n"
+	brokers := os.Getenv("ONEFOLD_TEST_BROKERS")
+	if brokers != "" {
+		config = "kafka: {brokers: ['" + strings.ReplaceAll(brokers, ",", "','") + "']}\n" + config
+	}
+	file := configured(t, t.TempDir(), config)
+	in := serve(t, file)
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(cmp.Or(brokers, in.Broker), ",")...), kgo.TransactionalID(topic),
+		kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryCommit, kgo.TryAbort, kgo.TryAbort} {
+		r := ana(int64(id+1), fmt.Sprintf("ana%t%d@example.com", bool(end), id))
+		r.Topic = topic
+		if err := errors.Join(client.BeginTransaction(), client.ProduceSync(t.Context(), r).FirstErr(),
+			client.EndTransaction(t.Context(), end)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client.Close()
+	caughtUp := func() bool {
+		var sources []console.SourceStatus
+		if err := json.Unmarshal([]byte(in.ask(t, "source", "list", "-o", "json")), &sources); err != nil || len(sources) != 1 {
+			t.Fatal(sources, err)
+		}
+		end := int64(0)
+		for _, p := range sources[0].Partitions {
+			end += max(0, p.End)
+		}
+		return end == 8 && sources[0].Lag == 0 // four records and four markers
+	}
+	for range 2 {
+		eventually(t, 30*time.Second, "nothing is left to do", caughtUp)
+		if n := len(in.find(t, "anatrue0@example.com")) + len(in.find(t, "anatrue1@example.com")); n != 2 {
+			t.Errorf("%d of the two committed customers are there", n)
+		}
+		if n := len(in.find(t, "anafalse2@example.com")) + len(in.find(t, "anafalse3@example.com")); n != 0 {
+			t.Errorf("%d customers of aborted transactions are there", n)
+		}
+		in.end()
+		in = serve(t, file)
+	}
 }
 
 // Bad input, one message after the other, each followed by nothing: every one ends in an outcome that is counted, the good message

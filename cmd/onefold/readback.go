@@ -50,8 +50,12 @@ func readback(ctx context.Context, client *kafka.Client, topic string) (map[stri
 				return nil, ctx.Err()
 			}
 			m := event.FromContext(frame.Context())
-			if newest[string(m.Key)] = m.Value; m.Value == nil {
+			switch {
+			case m.Blank:
+			case m.Value == nil:
 				delete(newest, string(m.Key))
+			default:
+				newest[string(m.Key)] = m.Value
 			}
 			frame.Ack()
 		case <-done.C:

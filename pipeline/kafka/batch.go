@@ -136,7 +136,22 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 	for i, r := range fp.Records {
 		out.messages[i] = d.message(r)
 	}
+	d.mark(rp.Partition, &out)
 	return out
+}
+
+// mark lets the position move behind an end that holds no record, such as the marker of a transaction: the last message says
+// so, and where there is none a blank one.
+func (d *decoder) mark(partition int32, out *decoded) {
+	n := len(out.messages)
+	switch {
+	case n > 0 && out.messages[n-1].After() < out.next:
+		out.messages[n-1].Next, out.messages[n-1].Epoch = out.next, out.epoch
+	case n == 0 && out.asked < out.next:
+		out.messages = []*event.Message{{
+			Source: d.source, Topic: d.topic, TopicID: d.topicID, Partition: partition, Offset: out.next - 1, Epoch: out.epoch, Blank: true,
+		}}
+	}
 }
 
 // process runs ProcessFetchPartition. It stops at damage, but passes over a batch whose records end too early as if it were

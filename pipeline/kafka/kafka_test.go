@@ -59,8 +59,14 @@ func (p *positions) record(m *event.Message) {
 	defer p.mu.Unlock()
 	p.next[m.Partition] = event.Position{
 		Partition: event.Partition{Source: m.Source, Topic: m.Topic, Partition: m.Partition},
-		TopicID:   m.TopicID, Next: m.Offset + 1, Epoch: m.Epoch,
+		TopicID:   m.TopicID, Next: m.After(), Epoch: m.Epoch,
 	}
+}
+
+func (p *positions) at(partition int32) event.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next[partition]
 }
 
 // logger writes to the test's log only when ONEFOLD_TEST_LOG is set.
@@ -133,7 +139,7 @@ func subscribe(t testing.TB, c *kafka.Client, topic string, p kafka.Positions, o
 
 const patience = 20 * time.Second
 
-// take receives and acknowledges n messages.
+// take receives and acknowledges n messages, the blank ones apart.
 func take(t testing.TB, ch <-chan *message.Message, n int) []*event.Message {
 	t.Helper()
 	var got []*event.Message
@@ -144,7 +150,9 @@ func take(t testing.TB, ch <-chan *message.Message, n int) []*event.Message {
 			if !ok {
 				t.Fatalf("the channel is closed after %d of %d messages", len(got), n)
 			}
-			got = append(got, event.FromContext(m.Context()))
+			if e := event.FromContext(m.Context()); !e.Blank {
+				got = append(got, e)
+			}
 			m.Ack()
 		case <-timeout:
 			t.Fatalf("%d of %d messages in %s", len(got), n, patience)
@@ -156,12 +164,19 @@ func take(t testing.TB, ch <-chan *message.Message, n int) []*event.Message {
 // quiet fails if another message comes.
 func quiet(t testing.TB, ch <-chan *message.Message, d time.Duration) {
 	t.Helper()
-	select {
-	case m, ok := <-ch:
-		if ok {
-			t.Fatalf("unexpected message %s", m.UUID)
+	for over := time.After(d); ; {
+		select {
+		case m, ok := <-ch:
+			if ok && !event.FromContext(m.Context()).Blank {
+				t.Fatalf("unexpected message %s", m.UUID)
+			}
+			if !ok {
+				return
+			}
+			m.Ack()
+		case <-over:
+			return
 		}
-	case <-time.After(d):
 	}
 }
 

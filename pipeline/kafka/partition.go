@@ -250,7 +250,12 @@ func (p *partition) fill(d decoded) {
 	}
 	for _, m := range d.messages {
 		p.queued += size(m)
-		p.last = m.Time
+		if !m.Blank {
+			p.last = m.Time
+		}
+	}
+	if n := len(p.queue); n > 1 && p.queue[n-1].Blank { // the next answer says more; the head may be on its way
+		p.queue = p.queue[:n-1]
 	}
 	p.queue = append(p.queue, d.messages...)
 	if d.next > p.next {

@@ -63,7 +63,8 @@ func (o SubscriberOptions) withDefaults() SubscriberOptions {
 // position moves in the store, with the effect (invariant 1).
 //
 // Each message carries its *event.Message in its context (event.FromContext), its UUID is the event's ID, its metadata are
-// the record's headers. A Nack hands on again, after a while, every message of that partition from the oldest that is not
+// the record's headers. Where the log goes on without an event, behind the marker of an aborted transaction, a message that is
+// Blank says so, for the position alone. A Nack hands on again, after a while, every message of that partition from the oldest that is not
 // acknowledged; what was handed on before is void and its context ends.
 type Subscriber struct {
 	client    *Client

@@ -205,6 +205,62 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+// The position passes the markers of transactions and what was aborted, also where no record follows: what is recorded is the
+// end of the log, and reading resumes there without alarm.
+func TestPositionPassesMarkers(t *testing.T) {
+	brokers := cluster(t)
+	c := client(t, brokers)
+	topic := newTopic(t, c, 1, nil)
+	txn := stranger(t, brokers, kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
+	pos := &positions{}
+	reach := func(s *kafka.Subscriber, ch <-chan *message.Message, end int64) (got []string) {
+		t.Helper()
+		for timeout := time.After(patience); pos.at(0).Next < end; {
+			select {
+			case frame := <-ch:
+				m := event.FromContext(frame.Context())
+				if pos.record(m); !m.Blank {
+					got = append(got, string(m.Value))
+				}
+				frame.Ack()
+			case <-timeout:
+				t.Fatalf("recorded %+v, the log ends at %d", pos.at(0), end)
+			}
+		}
+		until(t, s, "at the end", func(st []kafka.PartitionState) bool {
+			return st[0].Next == end && st[0].HighWatermark == end && st[0].InFlight+st[0].Queued == 0 && st[0].Halted == ""
+		})
+		return got
+	}
+	s, ch := subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+	end := int64(0)
+	for i, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := txn.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, txn, kgo.StringRecord(fmt.Sprint("a", i)), kgo.StringRecord(fmt.Sprint("b", i)))
+		if err := txn.EndTransaction(t.Context(), commit); err != nil {
+			t.Fatal(err)
+		}
+		end += 3 // two records and a marker
+		var want []string
+		if commit == kgo.TryCommit {
+			want = []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}
+		}
+		if diff := cmp.Diff(want, reach(s, ch, end)); diff != "" {
+			t.Error(diff)
+		}
+		if i%2 == 0 { // and it is a place to resume at
+			_ = s.Close()
+			s, ch = subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+		}
+	}
+	quiet(t, ch, 50*time.Millisecond)
+	until(t, s, "at the end", func(st []kafka.PartitionState) bool {
+		return st[0].Next == end && st[0].HighWatermark == end && st[0].Err == nil
+	})
+}
+
 func TestWindow(t *testing.T) {
 	c := client(t, cluster(t))
 	topic := newTopic(t, c, 1, nil)
