@@ -16,8 +16,7 @@ type world struct {
 	edges     map[Pair]Edge
 	within    map[RecordID][]Edge // edges by component
 	decisions []Decision
-	dirty     map[RecordID]bool   // records whose component must be clustered anew
-	owned     map[CustomerID]bool // customers whose fate is decided here
+	dirty     map[RecordID]bool // records whose component must be clustered anew
 }
 
 // cluster is records of one party, and the customer they become.
@@ -50,14 +49,14 @@ func (w *work) recluster(ctx context.Context, g *graph, edges []Edge) error {
 			clusters = append(clusters, &cluster{records: records})
 		}
 	}
-	known, err := w.name(ctx, world, clusters)
+	names, err := w.name(ctx, world, clusters)
 	if err != nil {
 		return err
 	}
-	if err := w.survive(world, clusters, known); err != nil {
+	if err := w.survive(world, clusters, names.known); err != nil {
 		return err
 	}
-	w.retire(world, clusters, known)
+	names.retire()
 	for _, id := range world.order() {
 		if m := world.members[id]; *m != world.stored[id] {
 			w.delta.Members = append(w.delta.Members, *m)
@@ -104,6 +103,9 @@ func (w *work) gather(ctx context.Context, g *graph, edges []Edge) (*world, erro
 			out.members[id] = &Membership{Record: id}
 		}
 	}
+	out.decisions = slices.DeleteFunc(out.decisions, func(d Decision) bool { // an undo takes the place of what is stored
+		return slices.ContainsFunc(w.decisions, func(fresh Decision) bool { return fresh.ID == d.ID })
+	})
 	out.decisions = append(out.decisions, w.decisions...)
 	return out, w.load(ctx, all)
 }
@@ -181,7 +183,9 @@ func (world *world) parts() [][]RecordID {
 		union(p)
 	}
 	for _, d := range world.decisions {
-		union(d.Pair)
+		if !d.Undone {
+			union(d.Pair)
+		}
 	}
 	byRoot := map[RecordID]int{}
 	var out [][]RecordID

@@ -22,10 +22,11 @@ type Customer struct {
 	ID      CustomerID `json:"id"`
 	Version int64      `json:"version"` // grows by one with each published change
 	Status  Status     `json:"status"`
-	// AliasOf names the customer that this one was merged into. Such a customer has nothing else to say.
+	// AliasOf names the customer that this one was merged into. Of such a customer the members are the records that it stood for when
+	// it was merged, without source and key: an alias follows them if what it leads to comes apart. It has nothing else to say.
 	AliasOf    CustomerID  `json:"aliasOf,omitzero"`
 	Attributes []Attribute `json:"attributes"` // by path
-	Members    []Member    `json:"members"`    // live records, by source and key
+	Members    []Member    `json:"members"`    // of an active customer its live records, by source and key
 	CreatedAt  time.Time   `json:"createdAt"`
 	UpdatedAt  time.Time   `json:"updatedAt"`
 }

@@ -31,7 +31,6 @@ func NewRegistry(store Store, matcher Matcher, merger Merger, ids IDs) *Registry
 const (
 	MaxFound    = 1_000 // customers that Find answers
 	MaxTimeline = 1_000 // interactions that Timeline answers
-	maxAliases  = 1_000 // aliases that are followed
 	maxErased   = 1_000_000
 )
 
@@ -45,21 +44,27 @@ func (r *Registry) Customer(ctx context.Context, id CustomerID) (*Customer, erro
 	return c, err
 }
 
+// follow answers the customer that an id leads to. Aliases have no cycles, so the chain ends, however long it has become; if a damaged
+// store says otherwise, it is told as damage.
 func follow(ctx context.Context, v View, id CustomerID) (*Customer, error) {
-	for range maxAliases {
-		found, err := v.Customers(ctx, []CustomerID{id})
+	seen := map[CustomerID]bool{}
+	for next := id; !seen[next]; {
+		seen[next] = true
+		found, err := v.Customers(ctx, []CustomerID{next})
 		if err != nil {
 			return nil, err
 		}
-		if found[0] == nil {
+		c := found[0]
+		switch {
+		case c == nil:
 			return nil, fmt.Errorf("customer %s: %w", id, ErrNotFound)
+		case c.Status != Merged:
+			return c, nil
 		}
-		if found[0].Status != Merged {
-			return found[0], nil
-		}
-		id = found[0].AliasOf
+		next = c.AliasOf
 	}
-	return nil, fmt.Errorf("customer %s: more than %d aliases in a row", id, maxAliases)
+	return nil, event.Errorf(event.Permanent, "internal", "id",
+		"customer %s: its aliases lead in a circle: the store is damaged; restore a backup of it", id)
 }
 
 // Timeline answers the interactions of a customer, newest first; limit 0 is 100.

@@ -254,25 +254,6 @@ func anyOrder(t *rapid.T, open func(customer.IDs) *house) {
 	}
 }
 
-func TestEveryIDResolvesForEver(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		h := open(t)
-		published := map[customer.CustomerID]bool{}
-		for _, c := range town(t) {
-			h.absorb(t, c)
-			_ = h.store.EachCustomer(context.Background(), func(c *customer.Customer, _ []*customer.Record, _ []*customer.Interaction) error {
-				published[c.ID] = true
-				return nil
-			})
-			for id := range published {
-				if c, err := h.Customer(context.Background(), id); err != nil || c.Status == customer.Merged {
-					t.Fatalf("customer %s leads to %v: %v", id, c, err)
-				}
-			}
-		}
-	})
-}
-
 func TestJoinAndSplit(t *testing.T) {
 	h := open(t)
 	ana := person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", "+34600111222")

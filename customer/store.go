@@ -43,6 +43,9 @@ type View interface {
 	Components(ctx context.Context, of []RecordID) ([]*Component, error)
 	// Customers answers the customer of each id, nil where it is not known. Aliases are answered as they are, not followed.
 	Customers(ctx context.Context, ids []CustomerID) ([]*Customer, error)
+	// Former answers the ids of all customers that any of the records was part of before: distinct, in order. It may name those that they
+	// are part of now, too.
+	Former(ctx context.Context, of []RecordID) ([]CustomerID, error)
 	// Interactions answers the interaction of each id, nil where it is not known.
 	Interactions(ctx context.Context, ids []InteractionID) ([]*Interaction, error)
 	// Timeline answers the interactions that any of the records takes part in, newest first, at most limit.

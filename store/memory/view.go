@@ -21,6 +21,20 @@ func (v view) Customers(ctx context.Context, ids []customer.CustomerID) ([]*cust
 	return pick(ctx, v.s.customers, ids)
 }
 
+// Former reads what move has noted.
+func (v view) Former(ctx context.Context, of []customer.RecordID) ([]customer.CustomerID, error) {
+	var out []customer.CustomerID
+	for _, rec := range of {
+		for id := range v.s.stays[rec] {
+			if !id.IsZero() {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b customer.CustomerID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(out), ctx.Err()
+}
+
 func (v view) Interactions(ctx context.Context, ids []customer.InteractionID) ([]*customer.Interaction, error) {
 	return pick(ctx, v.s.interactions, ids)
 }

@@ -179,6 +179,25 @@ func (v view) decisions(ctx context.Context, all []customer.RecordID, at map[cus
 	})
 }
 
+// Former reads the customers that records have left.
+func (v view) Former(ctx context.Context, of []customer.RecordID) ([]customer.CustomerID, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	const query = `SELECT DISTINCT s.customer FROM json_each(?) e JOIN stay s ON s.record = unhex(e.value)
+		WHERE s.customer <> zeroblob(16) ORDER BY 1`
+	var out []customer.CustomerID
+	err := v.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var id sql.RawBytes
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		out = append(out, customer.CustomerID(id))
+		return nil
+	})
+	return out, err
+}
+
 func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) ([]*customer.Interaction, error) {
 	if len(of) == 0 || limit <= 0 {
 		return nil, nil

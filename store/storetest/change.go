@@ -248,3 +248,23 @@ func testStaysAsItWas(t *testing.T, s Store) {
 	same(t, "holders", [][]customer.Holder{{{Record: id(1), Node: 1}, {Record: id(2), Node: 2}}}, holders)
 	same(t, "a component", []*customer.Component{{Members: []customer.Membership{live(1, 1), live(2, 1)}}}, comps)
 }
+
+// testFormer moves records from customer to customer, and one of them back.
+func testFormer(t *testing.T, s Store) {
+	for _, m := range []customer.Membership{live(1, 5), live(2, 3), {Record: id(3), Component: id(3)}} {
+		apply(t, s, customer.Delta{Members: []customer.Membership{m}})
+	}
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(1, 3), live(3, 3)}})
+	dead := live(2, 3)
+	dead.Live = false
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(1, 7), dead}})
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(1, 5)}})
+	view(t, s, func(v customer.View) error {
+		former, err := v.Former(t.Context(), []customer.RecordID{id(2), id(1), id(3), id(9)})
+		same(t, "customers that the records left", []customer.CustomerID{id(3).Birth(0), id(5).Birth(0), id(7).Birth(0)},
+			former)
+		none, err2 := v.Former(t.Context(), nil)
+		same(t, "of nothing", []customer.CustomerID(nil), none)
+		return errors.Join(err, err2)
+	})
+}
