@@ -118,6 +118,9 @@ func unsealed(c customer.Change) customer.Change {
 		for j := range in.Parties {
 			in.Parties[j].Record = customer.RecordID{}
 		}
+		if len(in.Parties) == 1 && in.Parties[0] == (customer.Party{Role: "customer", Key: c.Key}) { // whom Seal names where nobody is
+			in.Parties = nil
+		}
 	}
 	return c
 }

@@ -133,10 +133,14 @@ func (d *desk) DeadLetters(_ context.Context, source, after string, limit int) (
 }
 
 func (d *desk) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
-	if id != "dead_1" {
+	l := letter()
+	switch id {
+	case "dead_1":
+	case "dead_wild":
+		l.Time, l.At = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), noon.In(time.FixedZone("", 30*3600))
+	default:
 		return nil, customer.ErrNotFound
 	}
-	l := letter()
 	return &l, nil
 }
 
@@ -372,6 +376,18 @@ func TestLetters(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "dead letter revealed") || strings.Contains(log.String(), "ana") {
 		t.Error("the log says", log.String())
+	}
+}
+
+// A letter of a message whose time cannot be written as JSON is shown with the nearest that can.
+func TestLetterOfAWildClock(t *testing.T) {
+	var got console.OpenLetter
+	w := call(handler(&desk{}, io.Discard), "GET", "/api/v1/dead-letters/dead_wild", "")
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+	if got.Time.Year() != 9999 || !got.At.Equal(noon) {
+		t.Errorf("shown are %v and %v", got.Time, got.At)
 	}
 }
 

@@ -46,8 +46,8 @@ type OpenLetter struct {
 
 func letterOf(d *event.DeadLetter) Letter {
 	return Letter{
-		ID: d.ID, Source: d.Source, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Part: d.Part, Time: d.Time,
-		Class: d.Class, Reason: d.Reason, Path: d.Path, Message: d.Message, Mapping: d.Mapping, Attempts: d.Attempts, At: d.At,
+		ID: d.ID, Source: d.Source, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Part: d.Part, Time: event.ClampTime(d.Time),
+		Class: d.Class, Reason: d.Reason, Path: d.Path, Message: d.Message, Mapping: d.Mapping, Attempts: d.Attempts, At: event.ClampTime(d.At),
 		Size: len(d.Value),
 	}
 }

@@ -27,9 +27,20 @@ func (r *Registry) Absorb(ctx context.Context, b Batch) (*Absorbed, error) {
 		return tx.Apply(ctx, &w.delta)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("absorb: %w", err)
+		return nil, fmt.Errorf("absorb %s: %w", b.place(), err)
 	}
 	return out, nil
+}
+
+// place names the batch by its first message.
+func (b *Batch) place() string {
+	switch len(b.Messages) {
+	case 0:
+		return "no message"
+	case 1:
+		return b.Messages[0].Message.ID()
+	}
+	return fmt.Sprintf("%s and %d more", b.Messages[0].Message.ID(), len(b.Messages)-1)
 }
 
 // work is one transaction's computing: what was read, what becomes of it.
@@ -222,17 +233,20 @@ func (w *work) message(m *Mapped, steps map[*Change][]step) event.Result {
 		c := &m.Changes[i]
 		parts = append(parts, w.change(c, steps[c]))
 	}
+	same := map[string]int{} // refused parts of one name
 	for i := range m.Refusals {
-		r := &m.Refusals[i]
+		r := m.Refusals[i].Complete()
 		parts = append(parts, event.Part{Path: r.Part, Outcome: r.Outcome, Reason: r.Err.Reason})
 		if r.Outcome == event.Dead {
-			w.delta.Dead = append(w.delta.Dead, m.dead(r, w.now))
+			w.delta.Dead = append(w.delta.Dead, m.dead(&r, same[r.Part], w.now))
+			same[r.Part]++
 		}
 	}
 	return event.Result{Outcome: event.Worst(parts), Parts: parts}
 }
 
-// change folds one change: its records and its interactions. Its outcome is the worst of theirs.
+// change folds one change: its records and its interactions. Its outcome is the worst of theirs; of a bare reference, which says no
+// more than that the record is there, the record's.
 func (w *work) change(c *Change, steps []step) event.Part {
 	var parts []event.Part
 	for _, s := range steps {
@@ -240,15 +254,12 @@ func (w *work) change(c *Change, steps []step) event.Part {
 		if rec := w.after[s.record]; !rec.Erased() {
 			rec.Key = s.key
 		}
-		if !s.silent {
+		if !s.silent || len(steps)+len(c.Interactions) == 1 {
 			parts = append(parts, event.Part{Path: c.Part, Outcome: outcome, Reason: reason})
 		}
 	}
 	for i := range c.Interactions {
 		parts = append(parts, w.interaction(c, &c.Interactions[i]))
-	}
-	if len(parts) == 0 { // a bare reference: the record is known now
-		return event.Part{Path: c.Part, Outcome: event.Applied}
 	}
 	worst := event.Worst(parts)
 	return parts[slices.IndexFunc(parts, func(p event.Part) bool { return p.Outcome == worst })]
@@ -260,9 +271,6 @@ func (w *work) interaction(c *Change, in *Interaction) event.Part {
 	fresh := *in
 	fresh.ID = w.r.ids.Interaction(c.Source, in.Key)
 	fresh.Parties = slices.Clone(in.Parties)
-	if len(fresh.Parties) == 0 {
-		fresh.Parties = []Party{{Role: "customer", Key: c.Key}}
-	}
 	part := event.Part{Path: c.Part, Outcome: event.Applied}
 	for i := range fresh.Parties {
 		p := &fresh.Parties[i]
@@ -330,10 +338,15 @@ func (w *work) forget(id RecordID, in *Interaction) {
 	}
 }
 
-// dead answers the dead letter of a refused part.
-func (m *Mapped) dead(r *event.Refusal, now time.Time) event.DeadLetter {
+// dead answers the dead letter of a refused part. Its id is made of the place of the message, the part, and how many parts of the same
+// name were refused before it: the same each time that the message comes.
+func (m *Mapped) dead(r *event.Refusal, before int, now time.Time) event.DeadLetter {
 	msg := m.Message
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q|%q|%s|%d|%d|%q", msg.Source, msg.Topic, msg.TopicID, msg.Partition, msg.Offset, r.Part))
+	name := fmt.Appendf(nil, "%q|%q|%s|%d|%d|%q", msg.Source, msg.Topic, msg.TopicID, msg.Partition, msg.Offset, r.Part)
+	if before > 0 {
+		name = fmt.Appendf(name, "|%d", before)
+	}
+	sum := sha256.Sum256(name)
 	return event.DeadLetter{
 		ID:     "dead_" + hex.EncodeToString(sum[:12]),
 		Source: msg.Source, Topic: msg.Topic, TopicID: msg.TopicID, Partition: msg.Partition, Offset: msg.Offset,

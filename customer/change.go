@@ -43,59 +43,6 @@ type Change struct {
 	Interactions []Interaction `json:"interactions,omitempty"`
 }
 
-// State is what is known of a value: four different facts.
-type State uint8
-
-// The states of a value. What a patch does not name has no cell and keeps its state.
-const (
-	Absent   State = iota // a snapshot was silent about it
-	Set                   // there is a value
-	Cleared               // the source says that there is none
-	Unknown               // the source cannot or will not say now; what was known stands
-	Redacted              // withheld from us
-)
-
-// Statement is one value that a change states about the party.
-type Statement struct {
-	Path     Path  `json:"path"`
-	State    State `json:"state"`
-	Value    Value `json:"value,omitzero"`
-	Verified bool  `json:"verified,omitempty"` // the source has checked it: clicked link, seen document
-}
-
-// Path names a value of a party: a field, or one element of a list. Written "email", "address[home]".
-type Path struct {
-	Name string
-	ID   string // element id within a list; empty for a field
-}
-
-// Value is a value of a party: a text, or named parts that belong together (an address, an identifier, a consent).
-type Value struct {
-	Text  string
-	Parts map[string]string
-}
-
-// Names of fields that are read by the matcher and the merger. FieldNames has them all.
-const (
-	FieldIdentifier = "identifier" // parts: type value issuer strength
-	FieldConsent    = "consent"    // parts: channel purpose state collectedAt optInLevel
-	FieldEmail      = "email"
-	FieldPhone      = "phone"
-	FieldAddress    = "address"
-	FieldLink       = "link" // record id that a source joined with this one; parts: record kind
-)
-
-// Strength says how far an identifier may be trusted to name one party.
-type Strength string
-
-// The strengths, from proof to hint.
-const (
-	S4 Strength = "S4" // issuer-verified and unique: a customer number in its bank
-	S3 Strength = "S3" // verified reachable: verified e-mail, loyalty number presented
-	S2 Strength = "S2" // unverified e-mail or phone, card fingerprint, counterparty's account
-	S1 Strength = "S1" // device, cookie, address on the network: never joins
-)
-
 // Interaction is something that happened between a party and the company: an order, a payment, a visit, a ticket.
 type Interaction struct {
 	Key        string        `json:"key"`  // the source's own; the same key with a newer version replaces it
@@ -185,19 +132,24 @@ type Absorbed struct {
 	Largest    int            // records in the largest component touched
 }
 
-// Limits of a change and of a message (invariant 10).
+// Limits of a change and of a message (invariant 10). docs/identity.md has them all in one table.
 const (
-	MaxChanges     = 100_000 // changes a message
-	MaxStatements  = 2_000   // statements a change
-	MaxPerChange   = 2_000   // interactions, and other keys, a change
-	MaxKey         = 1_024   // bytes of a key
-	MaxValue       = 16_384  // bytes of a text, or of one part of a value
-	MaxParts       = 40      // parts of a value
-	MaxInteraction = 262_144 // bytes of an interaction
+	MaxChanges     = 100_000   // changes a message
+	MaxStatements  = 2_000     // statements a change
+	MaxPerChange   = 2_000     // interactions, and other keys, a change
+	MaxKey         = 1_024     // bytes of a key, of an element id, of a part's path
+	MaxWord        = 256       // bytes of a role, a type of reference, a name of a value's part, a version's scope
+	MaxValue       = 16_384    // bytes of a text, or of one part of a value
+	MaxParts       = 40        // parts of a value
+	MaxStated      = 1_048_576 // bytes of all statements of a change
+	MaxInteraction = 262_144   // bytes of an interaction
+	MaxItems       = 2_000     // items an interaction
+	MaxReferences  = 200       // references an interaction
+	MaxParties     = 100       // parties an interaction
 )
 
-// Seal completes what an adapter made of a message: source, event, time, version, hash. Changes that break a limit or
-// a rule of the model are refused, each for itself; the others are answered.
+// Seal completes what an adapter made of a message: source, event, time, version, hash, and the party of an interaction that names none.
+// Times become UTC. Changes that break a limit or a rule of the model are refused, each for itself; the others are answered.
 func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.Refusal) {
 	if len(changes) > MaxChanges {
 		return nil, []event.Refusal{
@@ -206,34 +158,42 @@ func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.
 	}
 	var refused []event.Refusal
 	sealed := make([]Change, 0, len(changes))
+	id := m.ID()
 	for i := range changes {
 		c := changes[i]
-		c.Source, c.Event = m.Source, m.ID()
+		c.Source, c.Event = m.Source, id
 		if c.At.IsZero() {
-			c.At = m.Time
+			c.At = event.ClampTime(m.Time) // a broker's clock is no reason to refuse what the source says
 		}
 		if c.Version.Source.Kind == "" {
 			c.Version.Source = PositionVersion(m)
 		}
 		c.At = c.At.UTC()
 		c.Version.Mapping = mapping
-		if r := c.check(); r != nil {
-			refused = append(refused, *r)
+		path, text := c.check()
+		if text == "" {
+			path, text = c.seal()
+		}
+		if text != "" {
+			refused = append(refused, refuse(cutText(c.Part, MaxKey), path, "%s", text))
 			continue
 		}
-		c.seal()
 		sealed = append(sealed, c)
 	}
 	return sealed, refused
 }
 
-// seal computes the hash of what the change says, and versions its interactions.
-func (c *Change) seal() {
-	c.Interactions = slices.Clone(c.Interactions)
+// seal computes the hash of what the change says, and completes its interactions. Each is whole before it is hashed: two that differ
+// differ in their hash, so that of equal versions always the same one stands.
+func (c *Change) seal() (path, text string) {
+	c.Party, c.Interactions = slices.Clone(c.Party), slices.Clone(c.Interactions)
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s|%q|%q|", c.Op, c.Key, c.Others)
 	for i := range c.Party {
 		st := &c.Party[i]
+		if len(st.Value.Parts) == 0 {
+			st.Value.Parts = nil
+		}
 		fmt.Fprintf(h, "%q%d%v%q%s|", st.Path.String(), st.State, st.Verified, st.Value.Text, st.Value.canonical())
 	}
 	for i := range c.Interactions {
@@ -241,8 +201,19 @@ func (c *Change) seal() {
 		if in.Version.Source.Kind == "" {
 			in.Version.Source = c.Version.Source
 		}
-		in.Source, in.Event, in.Version.Mapping, in.Version.Hash = "", "", 0, 0
-		body, _ := json.Marshal(in) // of plain values: cannot fail
+		in.Parties = slices.Clone(in.Parties)
+		if len(in.Parties) == 0 {
+			in.Parties = []Party{{Role: "customer", Key: c.Key}}
+		}
+		for j := range in.Parties {
+			in.Parties[j].Record = RecordID{}
+		}
+		in.OccurredAt = in.OccurredAt.UTC()
+		in.ID, in.Source, in.Event, in.Version.Mapping, in.Version.Hash = InteractionID{}, "", "", 0, 0
+		body, err := json.Marshal(in)
+		if err != nil { // its text might quote a value (invariant 9)
+			return fmt.Sprintf("interactions[%d]", i), "the interaction cannot be written as JSON: this is a mistake in the adapter"
+		}
 		sum := fnv.New64a()
 		sum.Write(body)
 		h.Write(body)
@@ -250,90 +221,132 @@ func (c *Change) seal() {
 		in.Version.Mapping, in.Version.Hash = c.Version.Mapping, sum.Sum64()
 	}
 	c.Version.Hash = h.Sum64()
+	return "", ""
 }
 
-// check answers why a change cannot be taken, nil if it can.
-func (c *Change) check() *event.Refusal {
-	bad := func(path, format string, args ...any) *event.Refusal {
-		r := refuse(c.Part, path, format, args...)
-		return &r
-	}
+// check answers why a change cannot be taken: where, and a text; none if it can.
+func (c *Change) check() (path, text string) {
 	switch c.Op {
 	case Upsert, Patch, Delete, Erase, Rekey, Merge, Unmerge, Consent:
 	default:
-		return bad("op", "there is no such operation: use upsert, patch, delete, erase, rekey, merge, unmerge or consent")
+		return "op", "there is no such operation: use upsert, patch, delete, erase, rekey, merge, unmerge or consent"
 	}
-	for _, key := range append([]string{c.Key}, c.Others...) {
-		if key == "" || len(key) > MaxKey || !clean(key) {
-			return bad("key", "a key is 1 to %d bytes of UTF-8 without NUL: map it from a member that is always there", MaxKey)
-		}
+	if len(c.Part) > MaxKey || !clean(c.Part) {
+		return "part", fmt.Sprintf("the path of a part is at most %d bytes of UTF-8 without NUL: name parts by their place", MaxKey)
 	}
 	if len(c.Party) > MaxStatements || len(c.Interactions) > MaxPerChange || len(c.Others) > MaxPerChange {
-		return bad("", "a change has at most %d statements, and %d interactions and other keys: split it", MaxStatements, MaxPerChange)
+		return "", fmt.Sprintf("a change has at most %d statements, and %d interactions and other keys: split it", MaxStatements, MaxPerChange)
+	}
+	for _, key := range append([]string{c.Key}, c.Others...) {
+		if !isKey(key) {
+			return "key", fmt.Sprintf("a key is 1 to %d bytes of UTF-8 without NUL: map it from a member that is always there", MaxKey)
+		}
 	}
 	if joins := c.Op == Merge || c.Op == Unmerge || c.Op == Rekey; joins != (len(c.Others) > 0) {
-		return bad("others", "merge, unmerge and rekey name other keys, and no other operation does")
+		return "others", "merge, unmerge and rekey name other keys, and no other operation does"
 	}
+	if !event.TimeFits(c.At) {
+		return "at", "a time is within the years 1 to 9999: mend it at the source, or map at from another member"
+	}
+	if text := c.Version.Source.check(); text != "" {
+		return "version", text
+	}
+	size := 0
 	for i := range c.Party {
 		if path, text := c.Party[i].check(); text != "" {
-			return bad(path, "%s", text)
+			return path, text
 		}
+		size += c.Party[i].size()
+	}
+	if size > MaxStated {
+		return "party", fmt.Sprintf("the statements of a change have at most %d bytes, these have %d: map less of it", MaxStated, size)
 	}
 	for i := range c.Interactions {
-		if text := c.Interactions[i].check(); text != "" {
-			return bad("interactions", "%s", text)
+		if path, text := c.Interactions[i].check(); text != "" {
+			return fmt.Sprintf("interactions[%d]%s", i, path), text
 		}
 	}
-	return nil
+	return "", ""
 }
 
+// check answers why a statement cannot be taken: which field, and a text; none if it can.
 func (st *Statement) check() (path, text string) {
 	path = st.Path.Name
-	if !isField(path) {
-		return path, "the canonical model has no such field: use one of its names, or custom"
-	}
-	if len(st.Path.ID) > MaxKey || !clean(st.Path.ID) || strings.ContainsAny(st.Path.ID, "[]") {
+	f, known := fieldOf(path)
+	switch {
+	case !known:
+		return "party", "the canonical model has no such field: use one of its names, or custom"
+	case path == FieldLink:
+		return path, "links between records are not stated: use the operations merge, unmerge and rekey"
+	case st.State > Redacted:
+		return path, "there is no such state: use one of " + strings.Join(stateNames[:], ", ")
+	case st.Path.ID != "" && !f.List:
+		return path, "the field has one value and no elements: leave the element id out, or use custom"
+	case len(st.Path.ID) > MaxKey || !clean(st.Path.ID) || strings.ContainsAny(st.Path.ID, "[]"):
 		return path, fmt.Sprintf("an element id is at most %d bytes of UTF-8 without NUL or brackets", MaxKey)
-	}
-	if len(st.Value.Parts) > MaxParts {
+	case len(st.Value.Parts) > MaxParts:
 		return path, fmt.Sprintf("a value has at most %d parts", MaxParts)
+	case st.Value.Text != "" && len(st.Value.Parts) > 0:
+		return path, "a value is a text or has parts, not both"
 	}
 	ok := len(st.Value.Text) <= MaxValue && clean(st.Value.Text)
 	for name, part := range st.Value.Parts {
-		ok = ok && len(part) <= MaxValue && clean(part) && clean(name)
+		ok = ok && len(part) <= MaxValue && clean(part) && len(name) <= MaxWord && clean(name)
 	}
 	if !ok {
-		return path, fmt.Sprintf("a value is at most %d bytes of UTF-8 without NUL: cut or clean it in the mapping", MaxValue)
+		return path, fmt.Sprintf("a value is at most %d bytes of UTF-8 without NUL, a part's name %d: cut or clean it in the mapping",
+			MaxValue, MaxWord)
 	}
 	return path, ""
 }
 
-func (in *Interaction) check() string {
-	if in.Key == "" || len(in.Key) > MaxKey || !clean(in.Key) {
-		return fmt.Sprintf("an interaction needs a key of 1 to %d bytes of UTF-8 without NUL", MaxKey)
+// size answers how many bytes the statement says.
+func (st *Statement) size() int { return len(st.Path.ID) + st.Value.size() }
+
+// check answers why an interaction cannot be taken: where within it, and a text; none if it can.
+func (in *Interaction) check() (path, text string) {
+	switch {
+	case !isKey(in.Key):
+		return ".key", fmt.Sprintf("an interaction needs a key of 1 to %d bytes of UTF-8 without NUL", MaxKey)
+	case len(in.ReversalOf) > MaxKey:
+		return ".reversalOf", fmt.Sprintf("the key of an interaction has at most %d bytes", MaxKey)
+	case !slices.Contains(InteractionTypes(), in.Type):
+		return ".type", "there is no such type of interaction: use one of " + strings.Join(InteractionTypes(), ", ")
+	case in.Channel != "" && !slices.Contains(Channels(), in.Channel):
+		return ".channel", "there is no such channel: use one of " + strings.Join(Channels(), ", ")
+	case !event.TimeFits(in.OccurredAt):
+		return ".occurredAt", "a time is within the years 1 to 9999: mend it at the source, or map occurredAt from another member"
+	case len(in.Items) > MaxItems || len(in.References) > MaxReferences || len(in.Parties) > MaxParties:
+		return "", fmt.Sprintf("an interaction has at most %d items, %d references and %d parties: map fewer",
+			MaxItems, MaxReferences, MaxParties)
 	}
-	if !slices.Contains(InteractionTypes(), in.Type) {
-		return "there is no such type of interaction: use one of " + strings.Join(InteractionTypes(), ", ")
-	}
-	if in.Channel != "" && !slices.Contains(Channels(), in.Channel) {
-		return "there is no such channel: use one of " + strings.Join(Channels(), ", ")
+	if in.Version.Source.Kind != "" {
+		if text := in.Version.Source.check(); text != "" {
+			return ".version", text
+		}
 	}
 	size := 0
 	for _, s := range in.texts() {
 		if !clean(s) {
-			return "the texts of an interaction are UTF-8 without NUL"
+			return "", "the texts of an interaction are UTF-8 without NUL"
 		}
 		size += len(s)
 	}
 	if size > MaxInteraction {
-		return fmt.Sprintf("an interaction of %d bytes is over the limit of %d: map fewer items", size, MaxInteraction)
+		return "", fmt.Sprintf("an interaction of %d bytes is over the limit of %d: map fewer items", size, MaxInteraction)
 	}
-	for _, p := range in.Parties {
-		if p.Key == "" || len(p.Key) > MaxKey {
-			return "a party of an interaction needs a key"
+	for i, p := range in.Parties {
+		if !isKey(p.Key) || len(p.Role) > MaxWord {
+			return fmt.Sprintf(".parties[%d]", i),
+				fmt.Sprintf("a party of an interaction needs a key of 1 to %d bytes, and its role has at most %d", MaxKey, MaxWord)
 		}
 	}
-	return ""
+	for i, ref := range in.References {
+		if len(ref.Type) > MaxWord {
+			return fmt.Sprintf(".references[%d]", i), fmt.Sprintf("the type of a reference has at most %d bytes", MaxWord)
+		}
+	}
+	return "", ""
 }
 
 func (in *Interaction) texts() []string {
@@ -350,7 +363,17 @@ func (in *Interaction) texts() []string {
 	return out
 }
 
+func isKey(s string) bool { return s != "" && len(s) <= MaxKey && clean(s) }
+
 func clean(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// cutText answers the beginning of a text that is too long, with whole characters.
+func cutText(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "")
+}
 
 func refuse(part, path, format string, args ...any) event.Refusal {
 	return event.Refusal{Part: part, Outcome: event.Dead, Err: event.Errorf(event.Poison, "validation", path, format, args...)}

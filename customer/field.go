@@ -9,6 +9,59 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
+// State is what is known of a value: four different facts.
+type State uint8
+
+// The states of a value. What a patch does not name has no cell and keeps its state.
+const (
+	Absent   State = iota // a snapshot was silent about it
+	Set                   // there is a value
+	Cleared               // the source says that there is none
+	Unknown               // the source cannot or will not say now; what was known stands
+	Redacted              // withheld from us
+)
+
+// Statement is one value that a change states about the party.
+type Statement struct {
+	Path     Path  `json:"path"`
+	State    State `json:"state"`
+	Value    Value `json:"value,omitzero"`
+	Verified bool  `json:"verified,omitempty"` // the source has checked it: clicked link, seen document
+}
+
+// Path names a value of a party: a field, or one element of a list. Written "email", "address[home]".
+type Path struct {
+	Name string
+	ID   string // element id within a list; empty for a field
+}
+
+// Value is a value of a party: a text, or named parts that belong together (an address, an identifier, a consent).
+type Value struct {
+	Text  string
+	Parts map[string]string
+}
+
+// Names of fields that are read by the matcher and the merger. FieldNames has them all.
+const (
+	FieldIdentifier = "identifier" // parts: type value issuer strength
+	FieldConsent    = "consent"    // parts: channel purpose state collectedAt optInLevel
+	FieldEmail      = "email"
+	FieldPhone      = "phone"
+	FieldAddress    = "address"
+	FieldLink       = "link" // record id that a source joined with this one; parts: record kind
+)
+
+// Strength says how far an identifier may be trusted to name one party.
+type Strength string
+
+// The strengths, from proof to hint.
+const (
+	S4 Strength = "S4" // issuer-verified and unique: a customer number in its bank
+	S3 Strength = "S3" // verified reachable: verified e-mail, loyalty number presented
+	S2 Strength = "S2" // unverified e-mail or phone, card fingerprint, counterparty's account
+	S1 Strength = "S1" // device, cookie, address on the network: never joins
+)
+
 // Field describes one name of the canonical model: schema.org property names, and the party, identifier, contact point
 // and consent decomposition of the Cloud Information Model.
 type Field struct {
@@ -21,8 +74,22 @@ type Field struct {
 // "custom[name]".
 func Fields() []Field { return slices.Clone(fields) }
 
-func isField(name string) bool {
-	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name })
+// fieldOf answers the field of a name, and whether there is one.
+func fieldOf(name string) (Field, bool) {
+	i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+	if i < 0 {
+		return Field{}, false
+	}
+	return fields[i], true
+}
+
+// size answers the bytes of a text, or of all parts and their names.
+func (v Value) size() int {
+	n := len(v.Text)
+	for name, part := range v.Parts {
+		n += len(name) + len(part)
+	}
+	return n
 }
 
 // fields is a constant table.
@@ -141,9 +208,9 @@ func (v Value) canonical() string {
 	return b.String()
 }
 
-// MarshalJSON writes a text as a string and parts as an object.
+// MarshalJSON writes a text as a string and parts as an object; no parts are no value, whether nil or empty.
 func (v Value) MarshalJSON() ([]byte, error) {
-	if v.Parts != nil {
+	if len(v.Parts) > 0 {
 		return json.Marshal(v.Parts)
 	}
 	return json.Marshal(v.Text)
@@ -159,7 +226,13 @@ func (v *Value) UnmarshalJSON(b []byte) error {
 
 var stateNames = [...]string{Absent: "absent", Set: "set", Cleared: "cleared", Unknown: "unknown", Redacted: "redacted"}
 
-func (s State) String() string { return stateNames[s] }
+// String answers the state's name; of what is none, a word for that.
+func (s State) String() string {
+	if int(s) >= len(stateNames) {
+		return "none"
+	}
+	return stateNames[s]
+}
 
 // MarshalText writes the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -279,7 +352,7 @@ func (a *Amount) UnmarshalJSON(b []byte) error {
 // MinorUnits answers how many decimals a currency's minor unit has (ISO 4217:2015, list one), and whether there is such
 // a currency. Precious metals, funds and testing codes are not money that a customer pays with, and are not in it.
 func MinorUnits(currency string) (int, bool) {
-	if len(currency) != 3 {
+	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return 0, false
 	}
 	switch {
@@ -295,7 +368,7 @@ func MinorUnits(currency string) (int, bool) {
 	return 0, false
 }
 
-// Codes separated by blanks; a code has three letters, so a match never spans two.
+// Codes separated by blanks; what is looked for is three letters, so a match never spans two.
 const (
 	currencies0 = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 	currencies3 = "BHD IQD JOD KWD LYD OMR TND"

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -146,18 +147,49 @@ type Version struct {
 	Hash    uint64        `json:"hash,omitempty,string"`
 }
 
-// TimeVersion makes a version of an instant.
+// MaxVersionDigits limits a sequence version (invariant 10).
+const MaxVersionDigits = 100
+
+const versionLayout = "2006-01-02T15:04:05.000000000Z"
+
+// TimeVersion makes a version of an instant. Seal refuses one outside the years 1 to 9999: as a text it would not be in order.
 func TimeVersion(t time.Time, scope string) SourceVersion {
-	return SourceVersion{Kind: ByTime, Scope: scope, Value: t.UTC().Format("2006-01-02T15:04:05.000000000Z")}
+	return SourceVersion{Kind: ByTime, Scope: scope, Value: t.UTC().Format(versionLayout)}
 }
 
 // SequenceVersion makes a version of a growing, non-negative whole number written in decimal digits.
 func SequenceVersion(digits, scope string) (SourceVersion, error) {
 	trimmed := strings.TrimLeft(digits, "0")
-	if digits == "" || len(digits) > 100 || strings.Trim(trimmed, "0123456789") != "" {
-		return SourceVersion{}, fmt.Errorf("a sequence version is a non-negative whole number of at most 100 digits")
+	if digits == "" || len(trimmed) > MaxVersionDigits || strings.Trim(trimmed, "0123456789") != "" {
+		return SourceVersion{}, errors.New(badSequence)
 	}
 	return SourceVersion{Kind: BySequence, Scope: scope, Value: trimmed}, nil
+}
+
+const badSequence = "a sequence version is a non-negative whole number of at most 100 digits"
+
+// check answers why a version cannot be put in order with others, nothing if it can.
+func (v SourceVersion) check() string {
+	if len(v.Scope) > MaxWord || !clean(v.Scope) {
+		return fmt.Sprintf("the scope of a version is at most %d bytes of UTF-8 without NUL: name it in the mapping", MaxWord)
+	}
+	switch v.Kind {
+	case ByTime:
+		if t, err := time.Parse(versionLayout, v.Value); err != nil || !event.TimeFits(t) || t.Format(versionLayout) != v.Value {
+			return "a time version is RFC 3339 in UTC with nine decimals, within the years 1 to 9999: use TimeVersion, or mend it at the source"
+		}
+	case BySequence:
+		if w, err := SequenceVersion("0"+v.Value, v.Scope); err != nil || w != v {
+			return badSequence + " without leading zeros: use SequenceVersion"
+		}
+	case ByPosition:
+		if v.Value == "" || len(v.Value) > MaxKey || !clean(v.Value) {
+			return fmt.Sprintf("a position version is 1 to %d bytes of UTF-8 without NUL: leave the version out, the message's place is it", MaxKey)
+		}
+	default:
+		return "there is no such kind of version: use time, sequence, or none for the message's place"
+	}
+	return ""
 }
 
 // PositionVersion makes a version of the place of a message.

@@ -37,13 +37,15 @@ func statements(t *rapid.T) []customer.Statement {
 		}
 		out = append(out, st)
 	}
-	if rapid.IntRange(0, 9).Draw(t, "link") == 0 {
-		out = append(out, customer.Statement{
-			Path: customer.Path{Name: customer.FieldLink, ID: "x"}, State: customer.Set,
-			Value: customer.Value{Parts: map[string]string{"kind": customer.LinkMergedInto, "record": "x"}},
-		})
-	}
 	return out
+}
+
+// linked adds what the Registry says of a party that its source has merged into another.
+func linked(to string, says []customer.Statement) []customer.Statement {
+	return append(says[:len(says):len(says)], customer.Statement{
+		Path: customer.Path{Name: customer.FieldLink, ID: to}, State: customer.Set,
+		Value: customer.Value{Parts: map[string]string{"kind": customer.LinkMergedInto, "record": to}},
+	})
 }
 
 func sayings(scopes []string) *rapid.Generator[[]said] {
@@ -55,11 +57,17 @@ func sayings(scopes []string) *rapid.Generator[[]said] {
 			s.statements = nil
 		}
 		s.change = customer.Change{Op: op, Key: "k", Party: s.statements, Version: customer.Version{Source: v}}
+		if op == customer.Patch && rapid.IntRange(0, 9).Draw(t, "link") == 0 {
+			s.change.Op, s.change.Others = customer.Merge, []string{"x"}
+		}
 		sealed, refused := customer.Seal([]customer.Change{s.change}, &event.Message{Source: "s", Time: start}, 1)
 		if len(refused) > 0 {
 			t.Fatalf("refused: %v", event.Refusals(refused))
 		}
 		s.change = sealed[0]
+		if to := s.change.Others; to != nil {
+			s.statements = linked(to[0], s.statements)
+		}
 		return s
 	}), 0, 9)
 }

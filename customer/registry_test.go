@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -127,8 +128,9 @@ func person(given, family, birth, email, phone string) []customer.Statement {
 	return out
 }
 
-// town draws changes about a few people who resemble each other, by a few sources.
+// town draws changes about a few people who resemble each other, by a few sources; of one scope or two, many of them of equal version.
 func town(t *rapid.T) []customer.Change {
+	scopes := []string{"party", "order"}[:rapid.IntRange(1, 2).Draw(t, "scopes")]
 	people := [][]customer.Statement{
 		person("Ana", "Ruiz", "1980-02-03", "ana.ruiz@mail.test", "+34600111222"),
 		person("Anna", "Ruiz", "1980-02-03", "ana.ruiz@mail.test", ""),
@@ -144,7 +146,8 @@ func town(t *rapid.T) []customer.Change {
 		c := customer.Change{
 			Source:  rapid.SampledFrom([]string{"bank", "shop"}).Draw(t, "source"),
 			Key:     fmt.Sprint(rapid.IntRange(1, 4).Draw(t, "key")),
-			Version: sequence(rapid.IntRange(1, 5).Draw(t, "version"), "party"),
+			Version: sequence(rapid.IntRange(1, 3).Draw(t, "version"), rapid.SampledFrom(scopes).Draw(t, "scope")),
+			At:      start.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "at")) * time.Hour),
 			Op: rapid.SampledFrom([]customer.Op{
 				customer.Upsert, customer.Upsert, customer.Upsert, customer.Patch, customer.Patch,
 				customer.Delete, customer.Erase, customer.Merge, customer.Unmerge, customer.Rekey,
@@ -159,10 +162,11 @@ func town(t *rapid.T) []customer.Change {
 			return c
 		}
 		if rapid.Bool().Draw(t, "interaction") {
-			c.Interactions = []customer.Interaction{{
-				Key: fmt.Sprint("order:", rapid.IntRange(1, 3).Draw(t, "order")), Type: "order", Title: c.Key,
-				Parties: []customer.Party{{Role: "customer", Key: c.Key}, {Role: "payer", Key: customer.ReferenceKey("cardFingerprint", "f1")}},
-			}}
+			in := customer.Interaction{Key: fmt.Sprint("order:", rapid.IntRange(1, 2).Draw(t, "order")), Type: "order"}
+			if rapid.Bool().Draw(t, "parties") {
+				in.Parties = []customer.Party{{Role: "customer", Key: c.Key}, {Role: "payer", Key: customer.ReferenceKey("cardFingerprint", "f1")}}
+			}
+			c.Interactions = []customer.Interaction{in}
 		}
 		return c
 	}), 0, 12).Draw(t, "changes")
@@ -416,4 +420,136 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: found %d: %v", name, len(found), err)
 		}
 	}
+}
+
+// A bare patch says no more than that the record is there; it has the record's own outcome.
+func TestBareReference(t *testing.T) {
+	h := open(t)
+	bare := customer.Change{Source: "shop", Key: "1", Op: customer.Patch, Version: sequence(2, "p")}
+	older := bare
+	older.Version = sequence(1, "p")
+	erase := customer.Change{Source: "shop", Key: "1", Op: customer.Erase, Version: sequence(3, "p")}
+	for i, step := range []struct {
+		says customer.Change
+		want event.Part
+	}{
+		{bare, event.Part{Outcome: event.Applied}},
+		{bare, event.Part{Outcome: event.Duplicate}},
+		{older, event.Part{Outcome: event.Stale}},
+		{erase, event.Part{Outcome: event.Applied}},
+		{bare, event.Part{Outcome: event.Ignored, Reason: "erased"}},
+	} {
+		if got := h.absorb(t, step.says)[0]; got.Outcome != step.want.Outcome || len(got.Parts) != 1 || got.Parts[0] != step.want {
+			t.Errorf("step %d came to %+v, want %+v", i, got, step.want)
+		}
+	}
+}
+
+// Two interactions of one key and equal version, of different parties: the same one stands in whatever order they come.
+func TestInteractionsOfEqualVersion(t *testing.T) {
+	order := func(key string) customer.Change {
+		return customer.Change{
+			Source: "shop", Key: key, Op: customer.Patch, Version: sequence(1, "order"), Party: []customer.Statement{set("givenName", "N"+key)},
+			Interactions: []customer.Interaction{{Key: "order:1", Type: "order"}},
+		}
+	}
+	a, b := open(t), open(t)
+	a.absorb(t, order("1"))
+	a.absorb(t, order("2"))
+	b.absorb(t, order("2"))
+	b.absorb(t, order("1"))
+	if diff := cmp.Diff(a.canonical(t), b.canonical(t)); diff != "" {
+		t.Errorf("the order of arrival decides:\n%s", diff)
+	}
+}
+
+// Each refused part has a dead letter of its own, under the same id each time that the message comes; also a part that has no name, or
+// gives no reason (invariant 7).
+func TestEveryDeadPartHasItsLetter(t *testing.T) {
+	h := open(t)
+	m := &event.Message{Source: "shop", Topic: "t", Offset: 5, Time: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Value: []byte("x")}
+	sealed, refused := customer.Seal([]customer.Change{{Key: "", Op: customer.Upsert}, {Key: "1", Op: "nonsense"}}, m, 1)
+	refused = append(refused, event.Refusal{Part: "n", Outcome: event.Dead}, event.Refusal{Part: "n", Outcome: event.Applied})
+	for range 2 {
+		b := customer.Batch{Now: start, Messages: []customer.Mapped{{Message: m, Changes: sealed, Refusals: refused}}}
+		out, err := h.Absorb(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Results[0]; got.Outcome != event.Dead || len(got.Parts) != 4 || got.Parts[3] != (event.Part{Path: "n", Outcome: event.Dead, Reason: "internal"}) {
+			t.Errorf("the message came to %+v", got)
+		}
+		letters, err := h.store.DeadLetters(t.Context(), "", "", 10)
+		if err != nil || len(letters) != 4 {
+			t.Fatalf("four dead parts, %d letters: %v", len(letters), err)
+		}
+		for _, l := range letters {
+			if l.Message == "" || !l.Time.Equal(m.Time) {
+				t.Errorf("a letter says %q of a message of %v", l.Message, l.Time)
+			}
+		}
+	}
+}
+
+// A batch that fails says which one it was.
+func TestAbsorbNamesItsPlace(t *testing.T) {
+	h := open(t)
+	if err := h.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	one := customer.Mapped{Message: &event.Message{Source: "shop-eu", Topic: "orders", Partition: 3, Offset: 123}}
+	for want, messages := range map[string][]customer.Mapped{
+		"absorb shop-eu/orders/3/123: ":            {one},
+		"absorb shop-eu/orders/3/123 and 2 more: ": {one, one, one},
+		"absorb no message: ":                      nil,
+	} {
+		if _, err := h.Absorb(t.Context(), customer.Batch{Now: start, Messages: messages}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want it to begin with %q", err, want)
+		}
+	}
+}
+
+// No clock of an outside system, however wild, keeps what was absorbed from being published, exported or laid down as a dead letter.
+func TestWildClocks(t *testing.T) {
+	for name, s := range map[string]storetest.Store{"memory": memory.New(), "sqlite": durable(t)} {
+		for i, sent := range []time.Time{
+			time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-3, 1, 1, 0, 0, 0, 0, time.UTC), start.In(time.FixedZone("", 30*3600)),
+		} {
+			h := over(s, installation(t, 1))
+			m := &event.Message{Source: "shop", Topic: "t", Offset: int64(i), Time: sent}
+			order := customer.Interaction{Key: "o" + fmt.Sprint(i), Type: "order", OccurredAt: sent}
+			sealed, refused := customer.Seal([]customer.Change{
+				{Key: fmt.Sprint(i), Op: customer.Upsert, Party: person("Ana", "Ruiz", "", "", "")},
+				{Key: fmt.Sprint(i), Op: customer.Upsert, At: sent, Part: "at"},
+				{Key: fmt.Sprint(i), Op: customer.Patch, Interactions: []customer.Interaction{order}, Part: "order"},
+				{Op: customer.Upsert, Part: "dead"},
+			}, m, 1)
+			if _, err := h.Absorb(t.Context(), customer.Batch{Now: h.now, Messages: []customer.Mapped{{Message: m, Changes: sealed, Refusals: refused}}}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		h := over(s, installation(t, 1))
+		waiting, err := s.Pending(t.Context(), 0, 10)
+		if err != nil || len(waiting) != 3 {
+			t.Errorf("%s: of 3 customers %d wait to be published: %v", name, len(waiting), err)
+		}
+		h.canonical(t)
+		if err := h.Export(t.Context(), io.Discard, false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if letters, err := s.DeadLetters(t.Context(), "", "", 10); err != nil || len(letters) != 7 {
+			t.Errorf("%s: of 7 dead parts %d have a letter: %v", name, len(letters), err)
+		}
+	}
+}
+
+// durable opens a store on a file of its own.
+func durable(t *testing.T) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "onefold.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }

@@ -91,6 +91,24 @@ type Advance struct {
 	Expect   int64 // where the position must stand now
 }
 
+// TimeFits tells whether an instant can be written as RFC 3339, and so as JSON: in UTC it is in the years 1 to 9999.
+func TimeFits(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
+}
+
+// ClampTime answers the nearest instant that can be written, in UTC. A broker passes on any time that a producer makes up; the zero
+// time, which stands for none, is the earliest.
+func ClampTime(t time.Time) time.Time {
+	switch year := t.UTC().Year(); {
+	case year < 1:
+		return time.Time{}
+	case year > 9999:
+		return time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	}
+	return t.UTC()
+}
+
 type contextKey struct{}
 
 // NewContext carries a message beside the frame that a stream library puts it in: a frame cannot tell null from empty.

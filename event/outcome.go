@@ -64,7 +64,7 @@ func Worst(parts []Part) Outcome {
 // DeadLetter is a message, or a part of one, that could not be applied: its bytes, where it stood and why.
 // Key, Value and Headers may hold personal data; the other fields never do (invariant 9).
 type DeadLetter struct {
-	ID        string    `json:"id"` // from source, topic id, partition, offset and part: the same at every attempt
+	ID        string    `json:"id"` // from the place, the part, and its number among parts of one name: the same at every attempt
 	Source    string    `json:"source"`
 	Topic     string    `json:"topic"`
 	TopicID   string    `json:"topicId,omitempty"`
@@ -92,6 +92,17 @@ type Refusal struct {
 	Err     *Error  // Reason is the code that is counted
 }
 
+// Complete answers the refusal as it counts: what is not ignored is dead, and what gives no reason is a mistake of the adapter.
+func (r Refusal) Complete() Refusal {
+	if r.Outcome != Ignored {
+		r.Outcome = Dead
+	}
+	if r.Err == nil {
+		r.Err = Errorf(Permanent, "internal", "", "the adapter gave no reason: this is a mistake in the adapter")
+	}
+	return r
+}
+
 // Refusals is the error of a source that refused some parts; the changes returned beside it hold for the rest.
 type Refusals []Refusal
 
@@ -99,7 +110,7 @@ func (rs Refusals) Error() string {
 	if len(rs) == 0 {
 		return "nothing refused"
 	}
-	first := rs[0].Err.Error()
+	first := rs[0].Complete().Err.Error()
 	if rs[0].Part != "" {
 		first = rs[0].Part + ": " + first
 	}

@@ -173,10 +173,7 @@ func (in *Ingest) handle(ctx context.Context, msg *message.Message) error {
 func complete(refused event.Refusals) []event.Refusal {
 	out := make([]event.Refusal, len(refused))
 	for i, r := range refused {
-		if r.Err == nil {
-			r.Err = event.Errorf(event.Permanent, "internal", "", "the adapter gave no reason: this is a mistake in the adapter")
-		}
-		out[i] = r
+		out[i] = r.Complete()
 	}
 	return out
 }

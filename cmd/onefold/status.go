@@ -64,7 +64,7 @@ func (s *service) partitions(source string, stands map[event.Partition]int64) []
 		}
 		p := console.PartitionStatus{
 			Partition: st.Partition.Partition, Next: next, End: st.HighWatermark, Lag: max(0, st.HighWatermark-next),
-			LastTime: st.LastTime, Halted: st.Halted,
+			LastTime: event.ClampTime(st.LastTime), Halted: st.Halted,
 		}
 		if st.Err != nil {
 			p.Error = st.Err.Error()

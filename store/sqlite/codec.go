@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -151,14 +152,33 @@ func decode[T any](b []byte) (*T, error) {
 // whatever they are, and null apart from empty.
 type letter struct {
 	event.DeadLetter
+	Sent    instant  `json:"time"`
+	Laid    instant  `json:"at"`
 	Value   bool     `json:"value"` // there is one
 	Headers []header `json:"headers,omitempty"`
+}
+
+// instant is a time in numbers: seconds since 1970, nanoseconds, and the seconds that its zone is ahead of UTC. A message may have any
+// time, also one that RFC 3339 cannot say, and its dead letter must be written all the same.
+type instant [3]int64
+
+func instantOf(t time.Time) instant {
+	_, ahead := t.Zone()
+	return instant{t.Unix(), int64(t.Nanosecond()), int64(ahead)}
+}
+
+func (i instant) time() time.Time {
+	t := time.Unix(i[0], i[1])
+	if i[2] == 0 {
+		return t.UTC()
+	}
+	return t.In(time.FixedZone("", int(i[2])))
 }
 
 type header struct{ Key, Value []byte }
 
 func encodeLetter(l *event.DeadLetter) (body, value []byte, err error) {
-	out := letter{DeadLetter: *l, Value: l.Value != nil}
+	out := letter{DeadLetter: *l, Sent: instantOf(l.Time), Laid: instantOf(l.At), Value: l.Value != nil}
 	for _, h := range l.Headers {
 		out.Headers = append(out.Headers, header{[]byte(h.Key), h.Value})
 	}
@@ -172,6 +192,7 @@ func decodeLetter(body, value []byte) (event.DeadLetter, error) {
 		return event.DeadLetter{}, err
 	}
 	l := in.DeadLetter
+	l.Time, l.At = in.Sent.time(), in.Laid.time()
 	if in.Value {
 		l.Value = append([]byte{}, value...)
 	}

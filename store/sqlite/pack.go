@@ -51,10 +51,10 @@ func (p *packer) version(v customer.Version) {
 
 // time keeps the instant to the nanosecond and the offset that it was written with, but not the name of its zone.
 func (p *packer) time(t time.Time) {
-	_, offset := t.Zone()
-	p.num(t.Unix())
-	p.len(t.Nanosecond())
-	p.num(int64(offset))
+	i := instantOf(t)
+	p.num(i[0])
+	p.len(int(i[1]))
+	p.num(i[2])
 }
 
 func (p *packer) path(path customer.Path) {
@@ -169,12 +169,7 @@ func (u *unpacker) version() (v customer.Version) {
 }
 
 func (u *unpacker) time() time.Time {
-	seconds, nanos, offset := u.num(), u.place(), int(u.num())
-	t := time.Unix(seconds, int64(nanos))
-	if offset == 0 {
-		return t.UTC()
-	}
-	return t.In(time.FixedZone("", offset))
+	return instant{u.num(), int64(u.place()), u.num()}.time()
 }
 
 func (u *unpacker) path() customer.Path { return customer.Path{Name: u.text(), ID: u.text()} }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -176,11 +177,30 @@ func testDeadLetters(t *testing.T, s Store) {
 	same(t, "the next of one source", []event.DeadLetter{letter("a", "shop", 1)}, page)
 	one, err2 := s.DeadLetter(t.Context(), "a")
 	same(t, "one", letter("a", "shop", 1), *one)
+	for i, sent := range wildTimes() {
+		wild := letter("wild", "clock", i)
+		wild.Time, wild.At = sent, sent
+		apply(t, s, customer.Delta{Dead: []event.DeadLetter{wild}})
+		read, err := s.DeadLetter(t.Context(), "wild")
+		if err != nil {
+			t.Fatalf("a letter of %v: %v", sent, err)
+		}
+		same(t, "a letter of any time", wild, *read)
+	}
 	if _, err := s.DeadLetter(t.Context(), "z"); !errors.Is(err, customer.ErrNotFound) {
 		t.Errorf("one that is not there: %v", err)
 	}
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// wildTimes are times of messages as some clock may have made them up. A dead letter keeps them.
+func wildTimes() []time.Time {
+	return []time.Time{
+		{},
+		time.Unix(0, 0), time.Date(20000, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(-300, 1, 1, 0, 0, 0, 999_999_999, time.UTC),
+		time.UnixMilli(math.MaxInt64), time.UnixMilli(math.MinInt64), at.In(time.FixedZone("", 30*3600)), at.In(time.FixedZone("", -90061)),
 	}
 }
 
