@@ -48,6 +48,8 @@ func arrows() map[string][]string {
 		"pipeline":             {"adapters", "customer", "event"},
 		"pipeline/kafka":       {"event"},
 		"store/*":              {"customer", "event"},
+		"store/sqlite":         {"customer", "event", "store/sqlite/page"},
+		"store/sqlite/page":    {},
 		"console":              {"customer", "event"},
 		"simulation":           {},
 		"cmd/onefold/config":   {"event"},

@@ -18,6 +18,9 @@ import (
 // flushGrace is how long the outbox may take to empty at the end; what is left goes out at the next start.
 const flushGrace = 3 * time.Second
 
+// maintainEvery is how often the store is asked whether an erasure owes it something.
+const maintainEvery = time.Second
+
 // run serves until ctx ends, then in this order: tells that it is not ready, ends intake and finishes what is in flight, lets the
 // outbox empty, and takes no more requests. It answers an error if a part had to stop by itself.
 func (s *service) run(ctx context.Context) error {
@@ -29,7 +32,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -43,6 +46,7 @@ func (s *service) run(ctx context.Context) error {
 	start("console", func() error { return console.Serve(rest, s.api, s.console(), s.log.With("component", "console")) })
 	start("admin", func() error { return console.Serve(rest, s.admin, s.adminHandler(), s.log.With("component", "admin")) })
 	start("relay", func() error { return s.relay.Run(out) })
+	start("store", func() error { s.maintain(rest); return nil })
 	s.log.InfoContext(ctx, "started", slog.String("version", buildOf().Version), slog.Int("sources", len(s.sources)),
 		slog.String("api", "http://"+s.api.Addr().String()), slog.String("admin", "http://"+s.admin.Addr().String()),
 		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil),
@@ -61,6 +65,37 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "ended", slog.Any("err", err))
 	return err
+}
+
+// maintain lets the store do what erasures owe, a part at a time, until ctx ends. What fails is told once, and tried again.
+func (s *service) maintain(ctx context.Context) {
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	told, since := "", time.Time{}
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if since.IsZero() && s.store.Erasing() {
+			since = s.now()
+		}
+		var err error
+		for more := true; more && err == nil; {
+			more, err = s.store.Maintain(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && err.Error() != told:
+			told = err.Error()
+			s.log.WarnContext(ctx, "what was erased is not yet out of the store's file", slog.Any("err", err))
+		case err == nil && !since.IsZero() && !s.store.Erasing():
+			s.log.InfoContext(ctx, "what was erased is out of the store's file", slog.Duration("took", s.now().Sub(since)))
+			told, since = "", time.Time{}
+		}
+	}
 }
 
 // take runs the intake until flow ends. Without a source there is nothing to take in.

@@ -204,6 +204,10 @@ func TestDecisionsAndErasure(t *testing.T) {
 	if out := in.ask(t, "customer", "get", found[0].ID.String(), "-o", "json"); !strings.Contains(out, `"status": "erased"`) {
 		t.Error(out)
 	}
+	eventually(t, 10*time.Second, "what was erased leaves the store's file", func() bool {
+		_, body := fetch(t, in.Admin+"/metrics")
+		return strings.Contains(body, "onefold_store_erasure_owed 0") && strings.Contains(in.logged.String(), "what was erased is out of the store")
+	})
 }
 
 // What is around the process and not as it must be ends it with 3, and with the remedy.

@@ -237,7 +237,8 @@ func shipped() []string {
 
 // openFlow puts the pipeline between the broker and the registry.
 func (s *service) openFlow(context.Context) error {
-	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
+		erasing(s.store.Erasing))
 	m := pipeline.NewMetrics(s.metrics)
 	positions := pipeline.NewPositions(s.store)
 	topics := map[string]string{}
@@ -264,6 +265,18 @@ func buildInfo() prometheus.Collector {
 		Name: "onefold_build_info", Help: "Which program this is; the value is 1.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.Go, "goos": b.OS, "goarch": b.Arch},
 	}, func() float64 { return 1 })
+}
+
+// erasing is the metric that tells whether an erasure has left all files.
+func erasing(owed func() bool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "onefold_store_erasure_owed", Help: "1 while bytes of what was erased may still be in the store's files.",
+	}, func() float64 {
+		if owed() {
+			return 1
+		}
+		return 0
+	})
 }
 
 // lag answers how far behind each partition is.

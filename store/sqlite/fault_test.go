@@ -27,7 +27,11 @@ import (
 // TestMain lets the test program be the other process, too.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("ONEFOLD_TEST_CHILD"); path != "" {
-		if err := child(context.Background(), path); err != nil {
+		does := child
+		if os.Getenv("ONEFOLD_TEST_ERASE") != "" {
+			does = eraser
+		}
+		if err := does(context.Background(), path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -62,6 +66,24 @@ func child(ctx context.Context, path string) error {
 	}
 }
 
+// eraser erases one person, begins to sweep, says so and waits to be killed.
+func eraser(ctx context.Context, path string) error {
+	s, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	d := erased(crowd([]int{0}, 1, func(int) int { return 1 }), 4)
+	if err := s.Update(ctx, func(tx customer.Tx) error { return tx.Apply(ctx, &d) }); err != nil {
+		return err
+	}
+	if more, err := s.Maintain(ctx); !more || err != nil {
+		return fmt.Errorf("the first go does everything: %w", err)
+	}
+	fmt.Println("begun") // the parent reads it
+	<-ctx.Done()         // never
+	return nil
+}
+
 // effect is what one message does: it adds a record, and changes the first one.
 func effect(n int64) *customer.Delta {
 	d := &customer.Delta{}
@@ -76,10 +98,10 @@ func effect(n int64) *customer.Delta {
 	return d
 }
 
-func start(t *testing.T, path string) (*exec.Cmd, *bufio.Scanner) {
+func start(t *testing.T, path string, more ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), os.Args[0])
-	c.Env = append(os.Environ(), "ONEFOLD_TEST_CHILD="+path)
+	c.Env = append(append(os.Environ(), "ONEFOLD_TEST_CHILD="+path), more...)
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -188,64 +210,6 @@ func erased(d customer.Delta, version int64) customer.Delta {
 		out.Interactions = append(out.Interactions, &customer.Interaction{ID: d.Interactions[i].ID})
 	}
 	return out
-}
-
-// What is erased leaves no byte in the file or its log, however the rows lay: grown, moved and split over pages.
-func TestErasureLeavesNoByte(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "onefold.db")
-	s := open(t, path)
-	n := 2_000
-	if testing.Short() {
-		n = 200
-	}
-	for from := 0; from < n; from += 100 {
-		commit(t, s, people(from, 100, 1))
-	}
-	for from := 0; from < n; from += 100 {
-		commit(t, s, people(from, 100, 2))
-	}
-	if found(t, path) == 0 {
-		t.Fatal("there is nothing to erase")
-	}
-	for from := 0; from < n; from += 100 {
-		commit(t, s, erased(people(from, 100, 2), 3))
-	}
-	if k := found(t, path); k > 0 {
-		t.Errorf("%d times the erased value is in the files of the open store", k)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if k := found(t, path); k > 0 {
-		t.Errorf("%d times the erased value is in the file", k)
-	}
-}
-
-// A reader on an older state holds up the emptying of the log, but neither the erasure nor what comes after it; the next commit does it.
-func TestErasureBesideReader(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "onefold.db")
-	s := open(t, path)
-	before := people(0, 3, 1)
-	commit(t, s, before)
-	err := s.View(t.Context(), func(v customer.View) error {
-		if _, err := v.Records(t.Context(), []customer.RecordID{before.Records[0].ID}); err != nil {
-			return err
-		}
-		commit(t, s, erased(before, 2))
-		commit(t, s, people(900, 0, 1))
-		r, err := v.Records(t.Context(), []customer.RecordID{before.Records[0].ID})
-		if err == nil && r[0].Key != secret {
-			t.Error("the reader's state changed under it")
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, s, customer.Delta{Records: []*customer.Record{{ID: customer.RecordID{99}, Source: "bank"}}})
-	if k := found(t, path); k > 0 {
-		t.Errorf("%d times the erased value is still there after the reader has gone", k)
-	}
 }
 
 func commit(t *testing.T, s *sqlite.Store, d customer.Delta) {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/store/sqlite/page"
 )
 
 const (
@@ -40,6 +41,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		path: path, lock: lock, updating: make(chan struct{}, 1),
 		records: newRecent[customer.RecordID, customer.Record](recentRecords),
 		known:   newRecent[customer.CustomerID, customer.Customer](recentCustomers),
+		sweep:   sweep{trail: page.Log{Path: path + "-wal"}},
 	}
 	if err := s.open(ctx); err != nil {
 		_ = s.Close()
@@ -55,10 +57,10 @@ func (s *Store) open(ctx context.Context) error {
 			return unwritable(s.path, err)
 		}
 	}
-	if err := inspect(s.path); err != nil {
+	var err error
+	if s.sweep.cleaner.Reserved, err = inspect(s.path); err != nil {
 		return err
 	}
-	var err error
 	if s.writer, err = connect(s.path, writing, ""); err != nil {
 		return err
 	}
@@ -67,6 +69,9 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	if err := complete(ctx, s.writer, s.path); err != nil {
+		return err
+	}
+	if err := s.resume(ctx); err != nil {
 		return err
 	}
 	if s.reader, err = connect(s.path, reading, "query_only(1)"); err != nil {
@@ -131,25 +136,26 @@ func create(ctx context.Context, path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// inspect looks at the head of the file, before SQLite takes it for what it is not.
-func inspect(path string) error {
+// inspect looks at the head of the file, before SQLite takes it for what it is not. It answers how many bytes at the end of each page
+// are not SQLite's.
+func inspect(path string) (reserved int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return unwritable(path, err)
+		return 0, unwritable(path, err)
 	}
 	defer func() { _ = f.Close() }()
 	head := make([]byte, 100)
 	switch n, err := io.ReadFull(f, head); {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return damaged(path, fmt.Sprintf("it has %d bytes, less than its head alone", n), nil)
+		return 0, damaged(path, fmt.Sprintf("it has %d bytes, less than its head alone", n), nil)
 	case err != nil:
-		return unwritable(path, err)
+		return 0, unwritable(path, err)
 	case string(head[:len(magic)]) != magic:
-		return damaged(path, "its head is not that of a store", nil)
+		return 0, damaged(path, "its head is not that of a store", nil)
 	case binary.BigEndian.Uint32(head[68:]) != applicationID:
-		return foreign(path)
+		return 0, foreign(path)
 	}
-	return nil
+	return int(head[20]), nil
 }
 
 // complete finds a file that was cut off: that shows only when nothing of it is in the WAL.

@@ -2,8 +2,11 @@
 //
 // The file is in WAL mode with synchronous=NORMAL. A killed process loses nothing that was committed. A power failure may lose the
 // last commits, but whole ones in order, and the positions of their messages with them, so the messages take effect again: nothing is
-// lost or doubled (invariants 1 and 2). What an erasure removes is deleted
-// with secure_delete and the WAL is truncated after it; bytes can still stay in gaps of pages that were split (docs/identity.md).
+// lost or doubled (invariants 1 and 2).
+//
+// What is erased leaves the files: secure_delete zeroes it where it lies, the sweep (sweep.go) zeroes what older states of a page have
+// left in its gaps, and the WAL is cut to nothing. That takes a while on a large file, survives a crash, and is done when Erasing says
+// so. A value that was only replaced by another is not promised to leave: its bytes go with the next sweep or are written over some day.
 package sqlite
 
 import (
@@ -14,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -26,7 +30,8 @@ type Store struct {
 	reader *sql.DB // several, read only
 
 	updating chan struct{} // holds the Update that is under way; guards what follows
-	owed     bool          // an erasure is committed, but the WAL still has bytes of it
+	viewing  atomic.Int64  // Views under way
+	sweep    sweep         // what erasures still owe
 	records  *recent[customer.RecordID, customer.Record]
 	known    *recent[customer.CustomerID, customer.Customer]
 }
@@ -57,8 +62,14 @@ func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
 }
 
 // Check reads the whole file and says whether it is sound: ErrDamaged, with the first findings, if it is not. It may take minutes on a
-// large one; writers are not held up.
+// large one; writers are not held up. First it does what erasures still owe.
 func (s *Store) Check(ctx context.Context) error {
+	for more := true; more; {
+		var err error
+		if more, err = s.Maintain(ctx); err != nil {
+			return err
+		}
+	}
 	var found []string
 	err := view{s.reader}.each(ctx, "PRAGMA integrity_check(5)", nil, func(rows *sql.Rows) error {
 		var line string
@@ -72,8 +83,10 @@ func (s *Store) Check(ctx context.Context) error {
 	return s.explain(err)
 }
 
-// Close waits for the writer, moves the WAL into the file and lets the file go.
+// Close does what erasures still owe, if that takes no longer than five seconds, waits for the writer, moves the WAL into the file and
+// lets the file go.
 func (s *Store) Close() error {
+	s.finish()
 	s.updating <- struct{}{}
 	defer func() { <-s.updating }()
 	var errs []error

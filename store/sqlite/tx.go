@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/onefold/onefold/customer"
@@ -29,7 +28,12 @@ func (s *Store) Update(ctx context.Context, fn func(customer.Tx) error) error {
 }
 
 func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
-	raw, err := s.writer.BeginTx(ctx, nil)
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer func() { _ = conn.Close() }()
+	raw, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return s.explain(err)
 	}
@@ -38,8 +42,16 @@ func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
 	if err := fn(t); err != nil {
 		return s.explain(err)
 	}
+	if t.erased {
+		if _, err := raw.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES (?, x'')", owedRow); err != nil {
+			return s.explain(err)
+		}
+	}
 	if err := raw.Commit(); err != nil {
 		s.forgetRecent() // nobody can say what stands in the file now
+		if t.erased || s.sweep.pages {
+			s.sweep.owe()
+		}
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err) // the driver ends a transaction with its context, and says only that it has ended
 		}
@@ -51,29 +63,11 @@ func (s *Store) update(ctx context.Context, fn func(customer.Tx) error) error {
 	for _, c := range t.wrote.Customers {
 		s.known.put(c.ID, c)
 	}
-	s.owed = s.owed || t.erased
-	s.emptyLog(context.WithoutCancel(ctx))
+	s.sweep.wrote(t.erased)
+	if s.sweep.log.Load() {
+		_ = s.settle(context.WithoutCancel(ctx), conn) // the transaction stands, whatever comes of this
+	}
 	return nil
-}
-
-// emptyLog moves the WAL into the file and cuts it to nothing, if an erasure was committed: the WAL, too, keeps no byte of the value.
-// The transaction stands whatever comes of this. Someone who reads an older state holds it up; then the next commit tries again, and
-// Close does in any case.
-func (s *Store) emptyLog(ctx context.Context) {
-	if !s.owed {
-		return
-	}
-	conn, err := s.writer.Conn(ctx)
-	if err != nil {
-		return
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = conn.ExecContext(ctx, "PRAGMA busy_timeout = 50") // a group must not wait for an export
-	var held, pages, moved int
-	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&held, &pages, &moved); err == nil && held == 0 {
-		s.owed = false
-	}
-	_, _ = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busy))
 }
 
 type tx struct {

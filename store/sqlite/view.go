@@ -20,6 +20,8 @@ type view struct{ q querier }
 
 // View runs fn on one state of the file; writers go on meanwhile.
 func (s *Store) View(ctx context.Context, fn func(customer.View) error) error {
+	s.viewing.Add(1)
+	defer s.left(ctx) // after the transaction has ended
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return s.explain(err)
