@@ -1,11 +1,14 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"flag"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/store/sqlite"
 	"github.com/onefold/onefold/store/storetest"
 )
@@ -51,4 +54,66 @@ func opened(b *testing.B, path string) *sqlite.Store {
 		b.Fatal(err)
 	}
 	return s
+}
+
+// What an erasure costs after it is committed: the first sweep of a store that was never swept, the sweep after one more erasure, and
+// what VACUUM costs in their place. A go is what a commit may have to wait for.
+func BenchmarkSweep(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "onefold.db")
+	s := opened(b, path)
+	b.Cleanup(func() { _ = s.Close() })
+	storetest.Fill(b, s, *held)
+	for i, name := range []string{"first", "again"} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N { // the first sweep is the first but once
+				d := erased(crowd([]int{i}, 1, func(int) int { return 1 }), 2)
+				if err := s.Update(b.Context(), func(tx customer.Tx) error { return tx.Apply(b.Context(), &d) }); err != nil {
+					b.Fatal(err)
+				}
+				var longest time.Duration
+				goes, log := 0, int64(0)
+				for more := true; more; goes++ {
+					began := time.Now()
+					var err error
+					if more, err = s.Maintain(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+					if more { // the last one empties the log
+						longest = max(longest, time.Since(began))
+					}
+					log = max(log, sized(b, path+"-wal"))
+				}
+				b.ReportMetric(float64(goes), "goes")
+				b.ReportMetric(float64(longest.Microseconds())/1e3, "ms/longest-go")
+				b.ReportMetric(float64(log>>20), "MiB-log")
+				b.ReportMetric(float64(sized(b, path)>>20), "MiB-file")
+			}
+		})
+	}
+	b.Run("vacuum", func(b *testing.B) {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", path+"?_pragma=journal_mode(WAL)&_pragma=temp_store(MEMORY)&_pragma=secure_delete(ON)")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		for range b.N {
+			if _, err := db.ExecContext(b.Context(), "VACUUM"); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(sized(b, path+"-wal")>>20), "MiB-log")
+		b.ReportMetric(float64(sized(b, path)>>20), "MiB-file")
+	})
+}
+
+func sized(b *testing.B, path string) int64 {
+	b.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return info.Size()
 }
