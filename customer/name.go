@@ -105,7 +105,7 @@ func (n *naming) look(ctx context.Context) error {
 		slices.SortFunc(f.stayed, n.older)
 		slices.SortFunc(f.revived, n.older)
 	}
-	return n.customers(ctx, slices.Collect(maps.Keys(n.former)))
+	return n.customers(ctx, n.known, slices.Collect(maps.Keys(n.former)))
 }
 
 // claims answers the claims to ids, the strongest first. A live record claims the customer that it was in. One that comes back to
@@ -157,7 +157,7 @@ func (n *naming) findHomes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.readChains(ctx, ids); err != nil {
+	if err := n.chains(ctx, n.known, ids); err != nil {
 		return err
 	}
 	n.homes = map[CustomerID]*cluster{}
@@ -166,9 +166,9 @@ func (n *naming) findHomes(ctx context.Context) error {
 		if old == nil || old.Status != Merged {
 			continue
 		}
-		lead := n.lead(id)
-		if f := n.former[lead]; f != nil && f.apart {
-			if c := n.most(n.people(old, lead), n.heir(lead)); c != nil {
+		to := lead(n.known, id)
+		if f := n.former[to]; f != nil && f.apart {
+			if c := n.most(n.people(old, to), n.heir(to)); c != nil {
 				n.homes[id] = c
 			}
 		}
@@ -176,15 +176,15 @@ func (n *naming) findHomes(ctx context.Context) error {
 	return nil
 }
 
-// readChains reads aliases and all that they lead to, one link of every chain at a time.
-func (n *naming) readChains(ctx context.Context, ids []CustomerID) error {
+// chains reads aliases and all that they lead to, one link of every chain at a time.
+func (w *work) chains(ctx context.Context, known map[CustomerID]*Customer, ids []CustomerID) error {
 	for len(ids) > 0 {
-		if err := n.customers(ctx, ids); err != nil {
+		if err := w.customers(ctx, known, ids); err != nil {
 			return err
 		}
 		var next []CustomerID
 		for _, id := range ids {
-			if c := n.known[id]; c != nil && c.Status == Merged && n.known[c.AliasOf] == nil {
+			if c := known[id]; c != nil && c.Status == Merged && known[c.AliasOf] == nil {
 				next = append(next, c.AliasOf)
 			}
 		}
@@ -193,11 +193,11 @@ func (n *naming) readChains(ctx context.Context, ids []CustomerID) error {
 	return nil
 }
 
-// lead answers where a stored id led to when the transaction began. Aliases have no cycles: each is pointed at a customer that is
-// active at the end of the transaction, and one that is active points nowhere.
-func (n *naming) lead(id CustomerID) CustomerID {
-	for range n.known { // not more, whatever a damaged store says
-		c := n.known[id]
+// lead answers where an id leads to among customers whose chains were read. Aliases have no cycles: each is pointed at a customer that
+// is active at the end of its transaction, and one that is active points nowhere.
+func lead(known map[CustomerID]*Customer, id CustomerID) CustomerID {
+	for range known { // not more, whatever a damaged store says
+		c := known[id]
 		if c == nil || c.Status != Merged {
 			break
 		}
@@ -207,10 +207,10 @@ func (n *naming) lead(id CustomerID) CustomerID {
 }
 
 // people answers the records that an alias stood for and that came to be parted here, the oldest first.
-func (n *naming) people(alias *Customer, lead CustomerID) []RecordID {
+func (n *naming) people(alias *Customer, of CustomerID) []RecordID {
 	var out []RecordID
 	for _, m := range alias.Members {
-		if was := n.world.stored[m.Record]; was.Live && was.Customer == lead && n.at[m.Record] != nil {
+		if was := n.world.stored[m.Record]; was.Live && was.Customer == of && n.at[m.Record] != nil {
 			out = append(out, m.Record)
 		}
 	}
@@ -276,7 +276,7 @@ func (n *naming) birth(ctx context.Context) error {
 				ids = append(ids, id.Birth(i))
 			}
 		}
-		if err := n.customers(ctx, ids); err != nil {
+		if err := n.customers(ctx, n.known, ids); err != nil {
 			return err
 		}
 		nameless = slices.DeleteFunc(nameless, func(c *cluster) bool {
@@ -294,17 +294,17 @@ func (n *naming) birth(ctx context.Context) error {
 }
 
 // customers reads customers that were not read yet.
-func (n *naming) customers(ctx context.Context, ids []CustomerID) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id CustomerID) bool { return id.IsZero() || n.known[id] != nil })
+func (w *work) customers(ctx context.Context, known map[CustomerID]*Customer, ids []CustomerID) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id CustomerID) bool { return id.IsZero() || known[id] != nil })
 	slices.SortFunc(ids, compareNames)
 	ids = slices.Compact(ids)
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := n.tx.Customers(ctx, ids)
+	found, err := w.tx.Customers(ctx, ids)
 	for i, c := range found {
 		if c != nil {
-			n.known[ids[i]] = c
+			known[ids[i]] = c
 		}
 	}
 	return err

@@ -1,6 +1,7 @@
 package customer_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -173,16 +174,27 @@ func TestALongChainOfAliases(t *testing.T) {
 		n = 300
 	}
 	h := open(t)
-	for i := range n {
-		h.absorb(t, upsert("a", fmt.Sprint(i), 1, []customer.Statement{set("email", fmt.Sprintf("x%d@mail%d.test", i, i))}))
+	keys := make([]string, n)
+	var changes []customer.Change
+	for i := range keys {
+		keys[i] = fmt.Sprint(i)
+		changes = append(changes, upsert("a", keys[i], 1, []customer.Statement{set("email", fmt.Sprintf("x%d@mail%d.test", i, i))}))
 	}
-	last := h.of(t, "a", fmt.Sprint(n-1)).ID
-	for i := n - 1; i > 0; i-- { // the older one's id stays
-		h.absorb(t, upsert("a", fmt.Sprint(i), 2, ana))
-		h.absorb(t, upsert("a", fmt.Sprint(i-1), 2, ana))
-		h.absorb(t, deletion("a", fmt.Sprint(i), 3))
+	slices.SortFunc(keys, func(a, b string) int { // of records that were born at one time the smaller id is the older
+		x, y := h.ids.Record("a", a), h.ids.Record("a", b)
+		return bytes.Compare(y[:], x[:])
+	})
+	h.absorb(t, changes...)
+	last := h.of(t, "a", keys[0]).ID
+	h.absorb(t, upsert("a", keys[0], 2, ana))
+	for i := range keys[1:] { // each becomes the one before, is the older, and is left alone
+		changes = []customer.Change{upsert("a", keys[i+1], 2, ana)}
+		if i > 0 {
+			changes = append(changes, deletion("a", keys[i-1], 3))
+		}
+		h.absorb(t, changes...)
 	}
-	if c := h.leadsTo(t, last); c.ID != h.of(t, "a", "0").ID {
+	if c := h.leadsTo(t, last); c.ID != h.of(t, "a", keys[n-1]).ID {
 		t.Errorf("after %d merges the id leads to %s", n-1, c.ID)
 	}
 }
