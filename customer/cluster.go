@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -13,10 +14,16 @@ import (
 type world struct {
 	stored    map[RecordID]Membership
 	members   map[RecordID]*Membership
-	edges     map[Pair]Edge
+	edges     map[NodePair]Edge
 	within    map[RecordID][]Edge // edges by component
 	decisions []Decision
-	dirty     map[RecordID]bool // records whose component must be clustered anew
+	stirred   map[RecordID]bool // stored components that must be clustered anew
+}
+
+func newWorld() *world {
+	return &world{
+		stored: map[RecordID]Membership{}, members: map[RecordID]*Membership{}, edges: map[NodePair]Edge{}, stirred: map[RecordID]bool{},
+	}
 }
 
 // cluster is records of one party, and the customer they become.
@@ -37,13 +44,13 @@ func (w *work) decide(d Decision, known []*Record) {
 
 // recluster divides every component that was touched into customers anew.
 func (w *work) recluster(ctx context.Context, g *graph, edges []Edge) error {
-	world, err := w.gather(ctx, g, edges)
-	if err != nil {
+	world := g.world
+	if err := w.surround(ctx, g, edges); err != nil {
 		return err
 	}
-	w.connect(g, world, edges)
+	w.connect(g, edges)
 	var clusters []*cluster
-	for _, part := range world.parts() {
+	for _, part := range w.parts(world) {
 		w.out.Largest = max(w.out.Largest, len(part))
 		for _, records := range w.divide(world, part) {
 			clusters = append(clusters, &cluster{records: records})
@@ -65,88 +72,116 @@ func (w *work) recluster(ctx context.Context, g *graph, edges []Edge) error {
 	return nil
 }
 
-// gather reads the components of all that is touched.
-func (w *work) gather(ctx context.Context, g *graph, edges []Edge) (*world, error) {
-	of := slices.Clone(w.touched)
-	for _, e := range edges {
-		of = append(of, e.A, e.B)
-	}
-	for p := range g.doubt {
-		of = append(of, p.A, p.B)
-	}
-	for _, d := range w.decisions {
-		of = append(of, d.A, d.B)
-	}
-	of = distinct(of)
-	out := &world{
-		stored: map[RecordID]Membership{}, members: map[RecordID]*Membership{},
-		edges: map[Pair]Edge{}, dirty: map[RecordID]bool{},
+// gather reads the components of records into the world; one that nobody knows yet is alone.
+func (w *work) gather(ctx context.Context, world *world, of []RecordID) error {
+	of = slices.DeleteFunc(distinct(slices.Clone(of)), func(id RecordID) bool { return world.members[id] != nil })
+	if len(of) == 0 {
+		return nil
 	}
 	comps, err := w.tx.Components(ctx, of)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []RecordID
 	for _, c := range comps {
 		for _, m := range c.Members {
-			out.stored[m.Record] = m
-			out.members[m.Record] = &m
-			all = append(all, m.Record)
+			world.stored[m.Record] = m
+			world.members[m.Record] = &m
 		}
 		for _, e := range c.Edges {
-			out.edges[e.Pair] = e
+			world.edges[e.NodePair] = e
 		}
-		out.decisions = append(out.decisions, c.Decisions...)
+		world.decisions = append(world.decisions, c.Decisions...)
 	}
 	for _, id := range of {
-		if out.members[id] == nil {
-			out.members[id] = &Membership{Record: id}
+		if world.members[id] == nil {
+			world.members[id] = &Membership{Record: id}
 		}
 	}
-	out.decisions = slices.DeleteFunc(out.decisions, func(d Decision) bool { // an undo takes the place of what is stored
-		return slices.ContainsFunc(w.decisions, func(fresh Decision) bool { return fresh.ID == d.ID })
-	})
-	out.decisions = append(out.decisions, w.decisions...)
-	return out, w.load(ctx, all)
+	return nil
 }
 
-// connect brings liveness and edges up to date, and marks what must be clustered anew.
-func (w *work) connect(g *graph, world *world, edges []Edge) {
-	for id, m := range world.members {
-		m.Live = w.feature(id) != nil
-		if g.changed[id] {
-			world.dirty[id] = true
+// surround reads the rest of what the outcome depends on: the records of both nodes of every edge that is new or in doubt, and what
+// all records of the world say.
+func (w *work) surround(ctx context.Context, g *graph, edges []Edge) error {
+	ends := map[NodeID]bool{}
+	for _, e := range edges {
+		ends[e.A], ends[e.B] = true, true
+	}
+	for p := range g.doubt {
+		ends[p.A], ends[p.B] = true, true
+	}
+	if len(ends) > 0 { // alike records share a component, so that the first of many stands for them
+		found, err := w.tx.Nodes(ctx, slices.SortedFunc(maps.Keys(ends), compareNodes), MaxAlike+1)
+		if err != nil {
+			return err
+		}
+		if err := w.gather(ctx, g.world, slices.Concat(found...)); err != nil {
+			return err
 		}
 	}
-	fresh := map[Pair]Edge{}
+	world := g.world
+	fresh := map[string]bool{} // an undo, or the same said again, takes the place of what is stored
+	for _, d := range w.decisions {
+		fresh[d.ID] = true
+	}
+	world.decisions = slices.DeleteFunc(world.decisions, func(d Decision) bool { return fresh[d.ID] })
+	world.decisions = append(world.decisions, w.decisions...)
+	return w.load(ctx, slices.Collect(maps.Keys(world.members)))
+}
+
+// stir marks the component of a record, as it is stored, to be clustered anew.
+func (world *world) stir(id RecordID) { world.stirred[world.stored[id].Component] = true }
+
+// connect brings the edges up to date, and marks what must be clustered anew.
+func (w *work) connect(g *graph, edges []Edge) {
+	world := g.world
+	of := world.byNode()
+	stir := func(p NodePair) {
+		for _, id := range slices.Concat(of[p.A], of[p.B]) {
+			world.stir(id)
+		}
+	}
+	fresh := map[NodePair]Edge{}
 	for _, e := range edges {
-		fresh[e.Pair] = e
+		fresh[e.NodePair] = e
 	}
 	for p, e := range world.edges {
 		now, again := fresh[p]
 		switch {
 		case again && sameEdge(now, e):
 			delete(fresh, p)
-		case !again && (g.changed[p.A] || g.changed[p.B] || g.doubt[p] || g.pairs[p]):
+		case !again && (g.died[p.A] || g.died[p.B] || g.doubt[p] || g.pairs[p]):
 			delete(world.edges, p)
 			w.delta.DropEdges = append(w.delta.DropEdges, p)
-			world.dirty[p.A], world.dirty[p.B] = true, true
+			stir(p)
 		}
 	}
 	for p, e := range fresh {
 		world.edges[p] = e
 		w.delta.Edges = append(w.delta.Edges, e)
-		world.dirty[p.A], world.dirty[p.B] = true, true
+		stir(p)
 	}
 	for _, d := range w.decisions {
-		world.dirty[d.A], world.dirty[d.B] = true, true
+		world.stir(d.A)
+		world.stir(d.B)
 	}
-	slices.SortFunc(w.delta.DropEdges, comparePairs)
-	slices.SortFunc(w.delta.Edges, func(a, b Edge) int { return comparePairs(a.Pair, b.Pair) })
+	slices.SortFunc(w.delta.DropEdges, func(a, b NodePair) int { return cmp.Or(compareNodes(a.A, b.A), compareNodes(a.B, b.B)) })
+	slices.SortFunc(w.delta.Edges, compareEdges)
 }
 
 func sameEdge(a, b Edge) bool {
 	return a.Weight == b.Weight && a.Threshold == b.Threshold && a.Rule == b.Rule && a.Against == b.Against && bytes.Equal(a.Levels, b.Levels)
+}
+
+// byNode answers the live records of the world by what they say.
+func (world *world) byNode() map[NodeID][]RecordID {
+	out := map[NodeID][]RecordID{}
+	for _, id := range world.order() {
+		if m := world.members[id]; m.Live {
+			out[m.Node] = append(out[m.Node], id)
+		}
+	}
+	return out
 }
 
 // order answers the records of the world in the order of their ids.
@@ -159,38 +194,61 @@ func (world *world) order() []RecordID {
 	return ids
 }
 
-// parts answers the connected components: edges connect live records, decisions connect any. Each is sorted; it is named by its
-// smallest record.
-func (world *world) parts() [][]RecordID {
-	root := map[RecordID]RecordID{}
-	var find func(id RecordID) RecordID
-	find = func(id RecordID) RecordID {
-		if r, ok := root[id]; ok && r != id {
-			root[id] = find(r)
-			return root[id]
-		}
+// forest is disjoint sets of records, each under the smallest id of it.
+type forest map[RecordID]RecordID
+
+func (f forest) root(id RecordID) RecordID {
+	r, ok := f[id]
+	if !ok || r == id {
 		return id
 	}
-	union := func(p Pair) {
-		if world.members[p.A] == nil || world.members[p.B] == nil {
-			return
-		}
-		if q := NewPair(find(p.A), find(p.B)); q.A != q.B {
-			root[q.B] = q.A
+	f[id] = f.root(r)
+	return f[id]
+}
+
+func (f forest) join(a, b RecordID) {
+	if p := NewPair(f.root(a), f.root(b)); p.A != p.B {
+		f[p.B] = p.A
+	}
+}
+
+// parts answers the connected components. What connects: edges between nodes, saying the same where that is enough, links by a source,
+// decisions; the last two connect records that are not live, too. Each part is sorted; it is named by its smallest record.
+func (w *work) parts(world *world) [][]RecordID {
+	sets, of := forest{}, world.byNode()
+	all := func(ids []RecordID) {
+		for _, id := range ids[1:] {
+			sets.join(ids[0], id)
 		}
 	}
 	for p := range world.edges {
-		union(p)
+		if ids := slices.Concat(of[p.A], of[p.B]); len(ids) > 0 {
+			all(ids)
+		}
+	}
+	for _, ids := range of {
+		if len(ids) > 1 && w.alike(w.feature(ids[0])) {
+			all(ids)
+		}
+	}
+	for id, m := range world.members {
+		if m.Live {
+			for _, to := range w.record(id).links() {
+				if world.members[to] != nil {
+					sets.join(id, to)
+				}
+			}
+		}
 	}
 	for _, d := range world.decisions {
-		if !d.Undone {
-			union(d.Pair)
+		if !d.Undone && world.members[d.A] != nil && world.members[d.B] != nil {
+			sets.join(d.A, d.B)
 		}
 	}
 	byRoot := map[RecordID]int{}
 	var out [][]RecordID
 	for _, id := range world.order() {
-		r := find(id)
+		r := sets.root(id)
 		world.members[id].Component = r
 		i, ok := byRoot[r]
 		if !ok {
@@ -201,8 +259,10 @@ func (world *world) parts() [][]RecordID {
 	}
 	world.within = map[RecordID][]Edge{}
 	for p, e := range world.edges {
-		r := world.members[p.A].Component
-		world.within[r] = append(world.within[r], e)
+		if ids := of[p.A]; len(ids) > 0 {
+			r := world.members[ids[0]].Component
+			world.within[r] = append(world.within[r], e)
+		}
 	}
 	return out
 }
@@ -210,26 +270,29 @@ func (world *world) parts() [][]RecordID {
 // divide answers the clusters of a component's live records. Where nothing changed, they stand as they are: clustering is a
 // function of the component (invariant 4).
 func (w *work) divide(world *world, part []RecordID) [][]RecordID {
-	var nodes []*Features
+	var records []*Features
 	dirty, live := false, map[RecordID]bool{}
 	for _, id := range part {
-		dirty = dirty || world.dirty[id] || world.stored[id].Live != world.members[id].Live
-		if f := w.feature(id); f != nil {
-			nodes = append(nodes, f)
-			live[id] = true
-		}
-	}
-	if len(nodes) == 0 {
-		return nil
+		m, was := world.members[id], world.stored[id]
+		dirty = dirty || world.stirred[was.Component] || was.Component != m.Component && m.Live
+		live[id] = m.Live
 	}
 	if !dirty {
 		return world.standing(part)
 	}
-	if len(nodes) == 1 {
-		return [][]RecordID{{nodes[0].Record}}
+	for _, id := range part {
+		if live[id] {
+			records = append(records, w.feature(id).as(world.members[id].Node))
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	if len(records) == 1 {
+		return [][]RecordID{{records[0].Record}}
 	}
 	edges := world.within[world.members[part[0]].Component]
-	slices.SortFunc(edges, func(a, b Edge) int { return comparePairs(a.Pair, b.Pair) })
+	slices.SortFunc(edges, compareEdges)
 	var decisions []Decision
 	for _, d := range world.decisions {
 		if live[d.A] && live[d.B] && !d.Undone {
@@ -237,7 +300,7 @@ func (w *work) divide(world *world, part []RecordID) [][]RecordID {
 		}
 	}
 	slices.SortFunc(decisions, func(a, b Decision) int { return strings.Compare(a.ID, b.ID) })
-	return w.r.matcher.Cluster(nodes, edges, decisions)
+	return w.r.matcher.Cluster(records, edges, decisions)
 }
 
 // standing answers the clusters of a component as they are stored.

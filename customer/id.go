@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -119,6 +121,51 @@ func parse(b []byte, prefix string, out *[16]byte) error {
 	}
 	copy(out[:], raw)
 	return nil
+}
+
+// NodeID names what records say, whoever says it: records of equal features are one node of the graph that is matched. It is a
+// cryptographic hash: nobody can choose features that pass for another's.
+type NodeID [16]byte
+
+// IsZero tells the node of a record that is not live.
+func (id NodeID) IsZero() bool { return id == NodeID{} }
+
+// Pair is two records, the smaller id first.
+type Pair struct {
+	A RecordID `json:"a"`
+	B RecordID `json:"b"`
+}
+
+// NewPair puts two record ids in order.
+func NewPair(a, b RecordID) Pair {
+	if bytes.Compare(a[:], b[:]) > 0 {
+		a, b = b, a
+	}
+	return Pair{A: a, B: b}
+}
+
+// NodePair is two nodes, the smaller id first.
+type NodePair struct{ A, B NodeID }
+
+// NewNodePair puts two node ids in order.
+func NewNodePair(a, b NodeID) NodePair {
+	if bytes.Compare(a[:], b[:]) > 0 {
+		a, b = b, a
+	}
+	return NodePair{A: a, B: b}
+}
+
+func compareNodes(a, b NodeID) int { return bytes.Compare(a[:], b[:]) }
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
+}
+
+// identifierKey passes over case, blanks and the marks that people put between digits.
+func identifierKey(value string) Key {
+	h := fnv.New64a()
+	h.Write([]byte(strings.ToLower(strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "").Replace(value))))
+	return Key{Type: keyIdentifier, Hash: h.Sum64()}
 }
 
 // VersionKind says what a source's version is made of, and so how two of them compare.

@@ -1,7 +1,6 @@
 package customer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -23,10 +22,11 @@ type Matcher interface {
 	// Cap answers how many distinct holders a key of that type may have before it proposes nothing; 0 is no cap.
 	Cap(keyType string) int
 	// Score compares two records. The answer is the same whichever comes first. Keep tells whether the edge is worth storing.
+	// Of records without links it depends on their nodes only.
 	Score(a, b *Features) (e Edge, keep bool)
-	// Cluster divides the records of a component, given the edges and decisions between them, into those of one party each:
-	// sorted by record id inside, and by the first of them outside.
-	Cluster(nodes []*Features, edges []Edge, decisions []Decision) [][]RecordID
+	// Cluster divides the records of a component, given the edges between their nodes and the decisions between them, into those of
+	// one party each: sorted by record id inside, and by the first of them outside.
+	Cluster(records []*Features, edges []Edge, decisions []Decision) [][]RecordID
 	// Explain answers the steps whose weights add up to the edge's, exactly.
 	Explain(a, b *Features) []Step
 }
@@ -41,7 +41,7 @@ type Merger interface {
 type Features struct {
 	Record       RecordID
 	Origin       uint64 // hash of source and key, the same in every installation: breaks ties, where a record's id would not do
-	Node         uint64 // hash of all that follows but Links
+	Node         NodeID // hash of all that follows but Links
 	Organisation bool
 	Given        []string // tokens: folded, transliterated, honorifics and suffixes apart
 	Family       []string // tokens
@@ -58,6 +58,13 @@ type Features struct {
 	Places       []Place
 	Identifiers  []Identifier // that pass the rules for placeholders
 	Links        []RecordID   // records that the source itself joined with this one
+}
+
+// as answers a copy under the node that the store knows: an older program may have read the same record otherwise.
+func (f *Features) as(n NodeID) *Features {
+	c := *f
+	c.Node = n
+	return &c
 }
 
 // Date is a calendar date of which parts may be missing (0).
@@ -111,29 +118,18 @@ func (w *Weight) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Pair is two records, the smaller id first.
-type Pair struct {
-	A RecordID `json:"a"`
-	B RecordID `json:"b"`
-}
-
-// NewPair puts two record ids in order.
-func NewPair(a, b RecordID) Pair {
-	if bytes.Compare(a[:], b[:]) > 0 {
-		a, b = b, a
-	}
-	return Pair{A: a, B: b}
-}
-
-// Edge is the evidence between two records.
+// Edge is the evidence between two nodes: between any record of the one and any of the other.
 type Edge struct {
-	Pair
+	NodePair
 	Weight    Weight  `json:"weight"`    // sum over the comparisons
 	Threshold Weight  `json:"threshold"` // what this pair must reach to join by itself
 	Levels    []uint8 `json:"levels"`    // level of each comparison, in the model's order; 0 is missing
 	Rule      Rule    `json:"rule,omitempty"`
 	Against   bool    `json:"against,omitempty"` // exactly one personal trait speaks against: clustered last
 }
+
+// Joins tells whether the evidence joins two records by itself, if nothing else speaks against it.
+func (e *Edge) Joins() bool { return e.Rule == MustLink || e.Rule == NoRule && e.Weight >= e.Threshold }
 
 // Rule is what a pair is bound by, whatever its weight.
 type Rule string
@@ -213,12 +209,12 @@ func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
 		if err := w.load(ctx, slices.Concat(as, bs)); err != nil {
 			return err
 		}
-		best, found := w.loudest(as, bs)
+		best, e, found := w.loudest(as, bs)
 		if !found {
 			return event.Errorf(event.Permanent, "validation", "b",
 				"two different live records are needed, and there is one: name two customers or two records")
 		}
-		out, err = w.explain(ctx, best)
+		out, err = w.explain(ctx, best, e)
 		return err
 	})
 	return out, err
@@ -257,7 +253,7 @@ func (r *Registry) named(ctx context.Context, v View, name string) ([]RecordID, 
 }
 
 // loudest answers the pair across two sides that comes closest to joining.
-func (w *work) loudest(as, bs []RecordID) (best Edge, found bool) {
+func (w *work) loudest(as, bs []RecordID) (pair Pair, best Edge, found bool) {
 	for _, a := range as {
 		for _, b := range bs {
 			fa, fb := w.feature(a), w.feature(b)
@@ -267,41 +263,41 @@ func (w *work) loudest(as, bs []RecordID) (best Edge, found bool) {
 			e, _ := w.r.matcher.Score(fa, fb)
 			if !found || e.Rule == MustLink && best.Rule != MustLink ||
 				(e.Rule == MustLink) == (best.Rule == MustLink) && e.Weight-e.Threshold > best.Weight-best.Threshold {
-				best, found = e, true
+				pair, best, found = NewPair(a, b), e, true
 			}
 		}
 	}
-	return best, found
+	return pair, best, found
 }
 
-func (w *work) explain(ctx context.Context, e Edge) (*Explanation, error) {
-	comps, err := w.tx.Components(ctx, []RecordID{e.A, e.B})
+func (w *work) explain(ctx context.Context, p Pair, e Edge) (*Explanation, error) {
+	comps, err := w.tx.Components(ctx, []RecordID{p.A, p.B})
 	if err != nil {
 		return nil, err
 	}
-	fa, fb := w.feature(e.A), w.feature(e.B)
+	fa, fb := w.feature(p.A), w.feature(p.B)
 	out := &Explanation{
-		A: w.member(e.A), B: w.member(e.B), Weight: e.Weight, Threshold: e.Threshold, Rule: e.Rule,
+		A: w.member(p.A), B: w.member(p.B), Weight: e.Weight, Threshold: e.Threshold, Rule: e.Rule,
 		Steps: w.r.matcher.Explain(fa, fb),
 	}
 	for _, c := range comps {
 		for _, m := range c.Members {
-			if m.Record == e.A {
+			if m.Record == p.A {
 				out.CustomerA = m.Customer
 			}
-			if m.Record == e.B {
+			if m.Record == p.B {
 				out.CustomerB = m.Customer
 			}
 		}
 		for _, d := range c.Decisions {
-			if d.Pair == e.Pair && !d.Undone && (out.Decision == nil || d.Kind == NotSame) {
+			if d.Pair == p && !d.Undone && (out.Decision == nil || d.Kind == NotSame) {
 				out.Decision = &d
 			}
 		}
 	}
 	out.Same = out.CustomerA == out.CustomerB
 	if out.Same {
-		if err := w.way(ctx, out, comps, e); err != nil {
+		if err := w.way(ctx, out, comps, p); err != nil {
 			return nil, err
 		}
 	}
@@ -317,22 +313,28 @@ func (w *work) member(id RecordID) Member {
 	return Member{Record: id, Source: rec.Source, Key: rec.Key}
 }
 
-// way finds the shortest chain of joining edges within the customer, if the two are not joined directly.
-func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, e Edge) error {
-	next := map[RecordID][]RecordID{}
-	inside := map[RecordID]bool{}
+// way finds the shortest chain of joining edges within the customer, if the two are not joined directly. It goes from node to node,
+// and shows one record of each.
+func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, p Pair) error {
+	next := map[NodeID][]NodeID{}
+	shown := map[NodeID]RecordID{}
 	for _, c := range comps {
 		for _, m := range c.Members {
-			inside[m.Record] = m.Customer == x.CustomerA
+			if _, known := shown[m.Node]; m.Live && m.Customer == x.CustomerA && !known {
+				shown[m.Node] = m.Record
+			}
 		}
-		for _, o := range c.Edges {
-			if inside[o.A] && inside[o.B] && (o.Weight >= o.Threshold || o.Rule == MustLink) {
-				next[o.A], next[o.B] = append(next[o.A], o.B), append(next[o.B], o.A)
+		for _, e := range c.Edges {
+			_, a := shown[e.A]
+			_, b := shown[e.B]
+			if a && b && (e.Weight >= e.Threshold || e.Rule == MustLink) {
+				next[e.A], next[e.B] = append(next[e.A], e.B), append(next[e.B], e.A)
 			}
 		}
 	}
-	from := map[RecordID]RecordID{e.A: e.A}
-	for queue := []RecordID{e.A}; len(queue) > 0; queue = queue[1:] {
+	first, last := w.feature(p.A).Node, w.feature(p.B).Node
+	from := map[NodeID]NodeID{first: first}
+	for queue := []NodeID{first}; len(queue) > 0; queue = queue[1:] {
 		for _, n := range next[queue[0]] {
 			if _, seen := from[n]; !seen {
 				from[n] = queue[0]
@@ -341,9 +343,9 @@ func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, e Ed
 		}
 	}
 	var between []RecordID
-	if _, reached := from[e.B]; reached {
-		for id := from[e.B]; id != e.A; id = from[id] {
-			between = append(between, id)
+	if _, reached := from[last]; reached && first != last {
+		for n := from[last]; n != first; n = from[n] {
+			between = append(between, shown[n])
 		}
 	}
 	slices.Reverse(between)
@@ -359,13 +361,13 @@ func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, e Ed
 func (w *work) sharedKeys(ctx context.Context, a, b *Features) ([]SharedKey, error) {
 	kb := w.r.matcher.Keys(b)
 	keys := slices.DeleteFunc(slices.Clone(w.r.matcher.Keys(a)), func(k Key) bool { return !slices.Contains(kb, k) })
-	holders, err := w.tx.Holders(ctx, keys, maxHolders+1)
+	holders, err := w.tx.Holders(ctx, keys, MaxHolders+1)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]SharedKey, len(keys))
 	for i, k := range keys {
-		out[i] = SharedKey{Type: k.Type, Generic: w.genericOld(k, holders[i])}
+		out[i] = SharedKey{Type: k.Type, Generic: len(holders[i]) > w.limit(k.Type)}
 	}
 	return out, nil
 }

@@ -98,6 +98,23 @@ func (r *Record) Superseded() bool {
 	return false
 }
 
+// links answers the records that the source has joined with this one, as it stands.
+func (r *Record) links() []RecordID {
+	if r == nil || !r.Live() {
+		return nil
+	}
+	var out []RecordID
+	for _, c := range r.Cells() {
+		if c.Path.Name == FieldLink {
+			var to RecordID
+			if to.UnmarshalText([]byte(c.Value.Parts["record"])) == nil && to != r.ID {
+				out = append(out, to)
+			}
+		}
+	}
+	return out
+}
+
 // Cells answers what stands: per path the cell that is Set, in the order of paths. Where several scopes
 // speak about one path, the latest by the source's clock stands. Not to be changed.
 func (r *Record) Cells() []Cell {

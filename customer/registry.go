@@ -166,16 +166,27 @@ func (r *Registry) candidates(ctx context.Context, v View, q Query) ([]RecordID,
 		return nil, event.Errorf(event.Permanent, "validation", "",
 			"nothing in the question can be looked up: it may be a placeholder, or not in the form of an address, number, name or date")
 	}
+	for _, k := range keys { // and under what they are kept by nodes that propose nobody
+		if k.Type != keyIdentifier {
+			keys = append(keys, Key{Type: quiet + k.Type, Hash: k.Hash})
+		}
+	}
 	holders, err := v.Holders(ctx, keys, MaxFound)
 	if err != nil {
 		return nil, err
 	}
-	var ids []RecordID
+	var nodes []NodeID
 	for _, hs := range holders {
 		for _, h := range hs {
-			ids = append(ids, h.Record)
+			nodes = append(nodes, h.Node)
 		}
 	}
+	slices.SortFunc(nodes, compareNodes)
+	of, err := v.Nodes(ctx, slices.Compact(nodes), MaxFound)
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.Concat(of...)
 	ids = distinct(ids)
 	records, err := v.Records(ctx, ids)
 	if err != nil {

@@ -3,46 +3,52 @@ package customer
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"hash/fnv"
-	"iter"
 	"maps"
 	"slices"
-	"strings"
 )
 
-// Keys that the Registry itself keeps beside the matcher's. They propose nobody.
+// keyIdentifier is the type of the keys that the Registry itself keeps beside the matcher's: the value of an identifier, whatever its type
+// and issuer. They propose nobody.
+const keyIdentifier = "find"
+
+// quiet marks the keys of a node that is too common to propose anybody: it is found by them, and no more.
+const quiet = "~"
+
+// Limits of what proposes candidates (invariant 10).
 const (
-	keyIdentifier = "find" // value of an identifier, whatever its type and issuer
-	keyLink       = "link" // record that this one's source joined with it
+	// MaxHolders is how many distinct nodes may hold a key that the matcher does not cap. An identifier that more hold proves nothing.
+	MaxHolders = 256
+	// MaxAlike is how many live records may say the same, word for word, where that is not enough to take them for one party: a common
+	// name and nothing else. A node of more proposes nobody.
+	MaxAlike = 50
 )
 
-// maxHolders bounds how many records of a key are read; a key with more is generic whatever its cap.
-const maxHolders = 100
-
-// identifierKey passes over case, blanks and the marks that people put between digits.
-func identifierKey(value string) Key {
-	h := fnv.New64a()
-	h.Write([]byte(strings.ToLower(strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "").Replace(value))))
-	return Key{Type: keyIdentifier, Hash: h.Sum64()}
-}
-
-func linkKey(to RecordID) Key { return Key{Type: keyLink, Hash: binary.BigEndian.Uint64(to[:8])} }
-
-// graph is the part of the world that a transaction's changed records can reach: who holds the keys they hold or held.
+// graph is what a transaction changes of the nodes, and what the keys that these hold or held propose. A node is born when its first
+// record comes to life, or when a common one has become rare again; it dies when its last record leaves, or when it has become too
+// common.
 type graph struct {
-	changed map[RecordID]bool       // features, links or liveness changed
-	old     map[Key][]Holder        // holders as stored, at most limit
-	now     map[Key]map[Holder]bool // and after this transaction
-	generic map[Key]bool            // of those keys: does it propose nobody now
-	pairs   map[Pair]bool           // to be scored
-	doubt   map[Pair]bool           // edges between unchanged records that may have lost the key they stood on
+	world    *world
+	features map[NodeID]*Features // of nodes, without links
+	born     map[NodeID]bool
+	died     map[NodeID]bool
+	old      map[Key][]Holder        // holders as stored, at most limit
+	now      map[Key]map[NodeID]bool // and after this transaction
+	generic  map[Key]bool            // of those keys: does it propose nobody now
+	sample   map[NodeID]RecordID     // a record that says, or said, what the node says
+	pairs    map[NodePair]bool       // to be scored
+	doubt    map[NodePair]bool       // edges that may have lost the key they stood on
 }
 
 // resolve brings matching up to date with the records that changed: keys, edges, components, customers (invariant 4: what comes
 // out depends on the live records, the decisions and the model only).
 func (w *work) resolve(ctx context.Context) error {
-	g := &graph{changed: map[RecordID]bool{}, pairs: map[Pair]bool{}, doubt: map[Pair]bool{}}
+	g := &graph{
+		features: map[NodeID]*Features{}, born: map[NodeID]bool{}, died: map[NodeID]bool{}, generic: map[Key]bool{},
+		sample: map[NodeID]RecordID{}, pairs: map[NodePair]bool{}, doubt: map[NodePair]bool{},
+	}
+	if err := w.meet(ctx, g); err != nil {
+		return err
+	}
 	if err := w.reindex(ctx, g); err != nil {
 		return err
 	}
@@ -54,6 +60,19 @@ func (w *work) resolve(ctx context.Context) error {
 		return err
 	}
 	return w.recluster(ctx, g, edges)
+}
+
+// meet reads where the touched records are, and those that a decision or a source's link puts beside them.
+func (w *work) meet(ctx context.Context, g *graph) error {
+	g.world = newWorld()
+	of := slices.Clone(w.touched)
+	for _, id := range w.touched {
+		of = append(of, w.after[id].links()...)
+	}
+	for _, d := range w.decisions {
+		of = append(of, d.A, d.B)
+	}
+	return w.gather(ctx, g.world, of)
 }
 
 // feature answers the features of a record as it is after this transaction; nil if it is not live.
@@ -68,175 +87,219 @@ func (w *work) feature(id RecordID) *Features {
 	return f
 }
 
-// keys answers all keys of a live record, none of one that is not.
-func (w *work) keys(f *Features) []Key {
+// says answers what a node says. Its sample record must have been loaded.
+func (w *work) says(g *graph, n NodeID) *Features {
+	f := g.features[n]
 	if f == nil {
-		return nil
+		id := g.sample[n]
+		if f = w.feature(id); f == nil || f.Node != n { // as it was before this transaction
+			f = w.r.matcher.Standardise(w.before[id])
+		}
+		f = f.as(n)
+		f.Links = nil
+		g.features[n] = f
 	}
+	return f
+}
+
+// alike tells whether records that say what f says are one party by that alone.
+func (w *work) alike(f *Features) bool {
+	e, _ := w.r.matcher.Score(f, f)
+	return e.Joins()
+}
+
+// keys answers all keys of a node.
+func (w *work) keys(f *Features) []Key {
 	keys := slices.Clone(w.r.matcher.Keys(f))
 	for _, id := range f.Identifiers {
 		keys = append(keys, identifierKey(id.Value))
-	}
-	for _, l := range f.Links {
-		keys = append(keys, linkKey(l))
 	}
 	slices.SortFunc(keys, compareKeys)
 	return slices.Compact(keys)
 }
 
-func compareKeys(a, b Key) int {
-	return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Hash, b.Hash))
-}
-
-// reindex finds the records whose features changed, writes their keys, and reads who else holds those keys.
+// reindex moves the touched records between nodes, finds the nodes that are born and that die by it, writes their keys, and reads who
+// else holds those.
 func (w *work) reindex(ctx context.Context, g *graph) error {
-	joins, leaves := map[Key][]Holder{}, map[Key][]RecordID{}
+	joins, leaves := map[NodeID][]RecordID{}, map[NodeID][]RecordID{}
 	for _, id := range w.touched {
-		var was *Features
-		if old := w.before[id]; old != nil && old.Live() {
-			was = w.r.matcher.Standardise(old)
+		m, f := g.world.members[id], w.feature(id)
+		was, is := m.Node, NodeID{}
+		if f != nil {
+			is = f.Node
 		}
-		is := w.feature(id)
-		if was != nil && is != nil && was.Node == is.Node && slices.Equal(was.Links, is.Links) || was == nil && is == nil {
+		if was == is && slices.Equal(w.before[id].links(), w.after[id].links()) {
 			continue
 		}
-		g.changed[id] = true
-		set := KeySet{Record: id, Keys: w.keys(is)}
-		for _, k := range w.keys(was) {
-			leaves[k] = append(leaves[k], id)
+		g.world.stir(id)
+		m.Node, m.Live = is, f != nil
+		if was == is {
+			continue
 		}
-		if is != nil {
-			set.Node = is.Node
-			joins[linkKey(id)] = append(joins[linkKey(id)], []Holder{}...) // who links to it is asked for, too
+		if !was.IsZero() {
+			leaves[was] = append(leaves[was], id)
+			g.sample[was] = id
 		}
-		for _, k := range set.Keys {
-			joins[k] = append(joins[k], Holder{Record: id, Node: set.Node})
+		if f != nil {
+			joins[is] = append(joins[is], id)
 		}
-		w.delta.Keys = append(w.delta.Keys, set)
 	}
-	return w.holders(ctx, g, joins, leaves)
+	for n, ids := range joins {
+		g.sample[n] = ids[0]
+	}
+	if err := w.census(ctx, g, joins, leaves); err != nil {
+		return err
+	}
+	return w.holders(ctx, g)
 }
 
-// holders reads who holds the keys, and computes who will.
-func (w *work) holders(ctx context.Context, g *graph, joins map[Key][]Holder, leaves map[Key][]RecordID) error {
-	var capped, free []Key
-	add := func(k Key) {
-		if k.Type != keyIdentifier {
-			if k.Type == keyLink || w.r.matcher.Cap(k.Type) == 0 {
-				free = append(free, k)
-			} else {
-				capped = append(capped, k)
+// census counts the records of the nodes that some join or leave.
+func (w *work) census(ctx context.Context, g *graph, joins, leaves map[NodeID][]RecordID) error {
+	nodes, most := []NodeID{}, 0
+	for n, ids := range leaves {
+		nodes, most = append(nodes, n), max(most, len(ids))
+	}
+	for n := range joins {
+		if leaves[n] == nil {
+			nodes = append(nodes, n)
+		}
+	}
+	slices.SortFunc(nodes, compareNodes)
+	if len(nodes) == 0 {
+		return nil
+	}
+	stored, err := w.tx.Nodes(ctx, nodes, MaxAlike+most+1)
+	if err != nil {
+		return err
+	}
+	var beside []RecordID // who is there already shows where the newcomers belong
+	for i, n := range nodes {
+		if len(stored[i]) > 0 && len(joins[n]) > 0 {
+			beside = append(beside, stored[i][0])
+		}
+		w.count(g, n, len(stored[i]), len(stored[i])-len(leaves[n])+len(joins[n]))
+	}
+	return w.gather(ctx, g.world, beside)
+}
+
+// count settles what becomes of a node with so many records before and after, as far as they were counted.
+func (w *work) count(g *graph, n NodeID, before, after int) {
+	f := w.says(g, n)
+	speaks := func(count int) bool { return count > 0 && (count <= MaxAlike || w.alike(f)) }
+	was, is := speaks(before), speaks(after)
+	if was == is && (before > 0) == (after > 0) {
+		return
+	}
+	set := KeySet{Node: n}
+	switch {
+	case is:
+		set.Keys = w.keys(f)
+	case after > 0:
+		for _, k := range w.keys(f) {
+			if k.Type != keyIdentifier {
+				k.Type = quiet + k.Type
+			}
+			set.Keys = append(set.Keys, k)
+		}
+		slices.SortFunc(set.Keys, compareKeys)
+	}
+	g.born[n], g.died[n] = is && !was, was && !is
+	w.delta.Keys = append(w.delta.Keys, set)
+}
+
+// holders reads which nodes hold the keys of the born and of the dead, and computes which will.
+func (w *work) holders(ctx context.Context, g *graph) error {
+	joins, leaves := map[Key][]NodeID{}, map[Key][]NodeID{}
+	for _, set := range w.delta.Keys {
+		for _, k := range w.r.matcher.Keys(w.says(g, set.Node)) {
+			if g.born[set.Node] {
+				joins[k] = append(joins[k], set.Node)
+			} else if g.died[set.Node] {
+				leaves[k] = append(leaves[k], set.Node)
 			}
 		}
 	}
+	keys, most := []Key{}, 0 // leavers of one key: they may hide among the holders that are read
 	for k := range joins {
-		add(k)
+		keys = append(keys, k)
 	}
-	for k := range leaves {
-		if _, both := joins[k]; !both {
-			add(k)
+	for k, nodes := range leaves {
+		most = max(most, len(nodes))
+		if joins[k] == nil {
+			keys = append(keys, k)
 		}
 	}
-	most := 0 // leavers of one key: they may hide among the holders that are read
-	for _, ids := range leaves {
-		most = max(most, len(ids))
-	}
-	slices.SortFunc(capped, compareKeys)
-	slices.SortFunc(free, compareKeys)
-	g.old, g.now = map[Key][]Holder{}, map[Key]map[Holder]bool{}
-	if err := w.read(ctx, g, capped, maxHolders+most+1); err != nil {
+	g.old, g.now = map[Key][]Holder{}, make(map[Key]map[NodeID]bool, len(keys))
+	if err := w.read(ctx, g, keys, most); err != nil {
 		return err
 	}
-	if err := w.read(ctx, g, free, maxFree); err != nil {
-		return err
-	}
-	for k, old := range g.old {
-		now := make(map[Holder]bool, len(old)+1)
-		for _, h := range old {
-			now[h] = true
-		}
-		for _, h := range old {
-			if g.changed[h.Record] {
-				delete(now, h)
+	for _, k := range keys {
+		now := make(map[NodeID]bool, len(g.old[k])+1)
+		for _, h := range g.old[k] {
+			if !g.died[h.Node] {
+				now[h.Node] = true
 			}
 		}
-		for _, h := range joins[k] {
-			now[h] = true
+		for _, n := range joins[k] {
+			now[n] = true
 		}
 		g.now[k] = now
 	}
 	return nil
 }
 
-// maxFree bounds the holders of a key without a cap: the limit of a component.
-const maxFree = 2_000
-
-func (w *work) read(ctx context.Context, g *graph, keys []Key, limit int) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	found, err := w.tx.Holders(ctx, keys, limit)
-	for i, hs := range found {
-		g.old[keys[i]] = hs
-	}
-	return err
+// limit answers how many distinct nodes may hold a key of that type before it proposes nobody.
+func (w *work) limit(keyType string) int {
+	return cmp.Or(w.r.matcher.Cap(keyType), MaxHolders)
 }
 
-// generic tells whether holders make a key propose nobody: more distinct ones than its cap. Records of equal features
-// count once. It depends on who holds the key now, never on who came first.
-func (w *work) generic(k Key, holders iter.Seq[Holder], count int) bool {
-	limit := w.r.matcher.Cap(k.Type)
-	if limit == 0 || count <= limit {
-		return false
+// read reads the holders of keys, so many more than a key's limit that it can be told on which side of it the key is.
+func (w *work) read(ctx context.Context, g *graph, keys []Key, more int) error {
+	byLimit := map[int][]Key{}
+	for _, k := range keys {
+		byLimit[w.limit(k.Type)] = append(byLimit[w.limit(k.Type)], k)
 	}
-	nodes := map[uint64]bool{}
-	for h := range holders {
-		nodes[h.Node] = true
-	}
-	return count > maxHolders || len(nodes) > limit
-}
-
-func (w *work) genericOld(k Key, hs []Holder) bool { return w.generic(k, slices.Values(hs), len(hs)) }
-
-func (w *work) genericNow(k Key, hs map[Holder]bool) bool {
-	return w.generic(k, maps.Keys(hs), len(hs))
-}
-
-// propose lists the pairs to score: each changed record with those that it shares a speaking key with, and, where a key began to
-// speak, all its pairs. It answers the holders of the keys that fell silent: what they stood on must be looked at again.
-func (w *work) propose(g *graph) (silenced map[RecordID][]Key) {
-	g.generic = map[Key]bool{}
-	silenced = map[RecordID][]Key{}
-	for k, now := range g.now {
-		if k.Type == keyLink {
-			w.proposeLinks(g, k, now)
-			continue
+	for _, limit := range slices.Sorted(maps.Keys(byLimit)) {
+		some := byLimit[limit]
+		slices.SortFunc(some, compareKeys)
+		found, err := w.tx.Holders(ctx, some, limit+more+1)
+		if err != nil {
+			return err
 		}
-		was, is := w.genericOld(k, g.old[k]), w.genericNow(k, now)
-		g.generic[k] = is
-		switch {
-		case is && !was:
-			for _, h := range g.old[k] {
-				silenced[h.Record] = append(silenced[h.Record], k)
-			}
-		case was && !is:
-			eachPair(now, func(p Pair) { g.pairs[p] = true })
-		case !is:
-			for a := range now {
-				if g.changed[a.Record] {
-					for b := range now {
-						if a.Record != b.Record {
-							g.pairs[NewPair(a.Record, b.Record)] = true
-						}
-					}
+		for i, hs := range found {
+			g.old[some[i]] = hs
+			for _, h := range hs {
+				if _, known := g.sample[h.Node]; !known {
+					g.sample[h.Node] = h.Record
 				}
 			}
 		}
 	}
-	for id := range g.changed {
-		if f := w.feature(id); f != nil {
-			for _, l := range f.Links {
-				g.pairs[NewPair(id, l)] = true
+	return nil
+}
+
+// propose lists the pairs to score: each born node with those that it shares a speaking key with, and, where a key began to
+// speak, all its pairs. It answers the holders of the keys that fell silent: what they stood on must be looked at again. Whether a key
+// speaks depends on who holds it now, never on who came first.
+func (w *work) propose(g *graph) (silenced map[NodeID][]Key) {
+	silenced = map[NodeID][]Key{}
+	for k, now := range g.now {
+		was, is := len(g.old[k]) > w.limit(k.Type), len(now) > w.limit(k.Type)
+		g.generic[k] = is
+		switch {
+		case is && !was:
+			w.out.Silenced += b2i(w.r.matcher.Cap(k.Type) == 0)
+			for _, h := range g.old[k] {
+				silenced[h.Node] = append(silenced[h.Node], k)
+			}
+		case is:
+		default:
+			for a := range now {
+				for b := range now {
+					if a != b && (was || g.born[a]) {
+						g.pairs[NewNodePair(a, b)] = true
+					}
+				}
 			}
 		}
 	}
@@ -244,55 +307,35 @@ func (w *work) propose(g *graph) (silenced map[RecordID][]Key) {
 }
 
 // question puts the edges in doubt that may have stood on keys which fell silent.
-func (w *work) question(ctx context.Context, g *graph, silenced map[RecordID][]Key) error {
+func (w *work) question(ctx context.Context, g *graph, silenced map[NodeID][]Key) error {
 	if len(silenced) == 0 {
 		return nil
 	}
-	comps, err := w.tx.Components(ctx, slices.SortedFunc(maps.Keys(silenced), compareIDs))
+	var of []RecordID
+	for n := range silenced {
+		of = append(of, g.sample[n])
+	}
+	comps, err := w.tx.Components(ctx, distinct(of))
 	if err != nil {
 		return err
 	}
 	for _, c := range comps {
 		for _, e := range c.Edges {
 			if slices.ContainsFunc(silenced[e.A], func(k Key) bool { return slices.Contains(silenced[e.B], k) }) {
-				g.doubt[e.Pair] = true
+				g.doubt[e.NodePair] = true
 			}
 		}
 	}
 	return nil
 }
 
-// proposeLinks proposes a changed record to those that link to it.
-func (w *work) proposeLinks(g *graph, k Key, now map[Holder]bool) {
-	for id := range g.changed {
-		if linkKey(id) == k {
-			for h := range now {
-				if h.Record != id {
-					g.pairs[NewPair(id, h.Record)] = true
-				}
-			}
-		}
-	}
-}
-
-func eachPair(hs map[Holder]bool, fn func(Pair)) {
-	for a := range hs {
-		for b := range hs {
-			if slices.Compare(a.Record[:], b.Record[:]) < 0 {
-				fn(Pair{A: a.Record, B: b.Record})
-			}
-		}
-	}
-}
-
 // score answers the edges between the proposed pairs; pairs in doubt lose theirs unless another key still speaks for them.
 func (w *work) score(ctx context.Context, g *graph) ([]Edge, error) {
 	var ids []RecordID
-	for p := range g.pairs {
-		ids = append(ids, p.A, p.B)
-	}
-	for p := range g.doubt {
-		ids = append(ids, p.A, p.B)
+	for _, pairs := range []map[NodePair]bool{g.pairs, g.doubt} {
+		for p := range pairs {
+			ids = append(ids, g.sample[p.A], g.sample[p.B])
+		}
 	}
 	if err := w.load(ctx, ids); err != nil {
 		return nil, err
@@ -302,32 +345,28 @@ func (w *work) score(ctx context.Context, g *graph) ([]Edge, error) {
 	}
 	var edges []Edge
 	for p := range g.pairs {
-		a, b := w.feature(p.A), w.feature(p.B)
-		if a == nil || b == nil {
-			continue
-		}
 		w.out.Candidates++
-		if e, keep := w.r.matcher.Score(a, b); keep {
+		if e, keep := w.r.matcher.Score(w.says(g, p.A), w.says(g, p.B)); keep {
+			e.NodePair = p
 			edges = append(edges, e)
 		}
 	}
-	slices.SortFunc(edges, func(a, b Edge) int { return comparePairs(a.Pair, b.Pair) })
+	slices.SortFunc(edges, compareEdges)
 	return edges, nil
 }
 
-// settle takes a pair out of doubt if the two share another key that speaks, or are linked.
+// settle takes a pair out of doubt if the two share another key that speaks.
 func (w *work) settle(ctx context.Context, g *graph) error {
-	shared := map[Pair][]Key{}
+	shared := map[NodePair][]Key{}
 	ask := map[Key]bool{}
 	for p := range g.doubt {
-		a, b := w.feature(p.A), w.feature(p.B)
-		if g.pairs[p] || a == nil || b == nil || slices.Contains(a.Links, p.B) || slices.Contains(b.Links, p.A) {
+		if g.pairs[p] || g.died[p.A] || g.died[p.B] {
 			delete(g.doubt, p)
 			continue
 		}
-		kb := w.keys(b)
-		for _, k := range w.keys(a) {
-			if _, found := slices.BinarySearchFunc(kb, k, compareKeys); found && k.Type != keyIdentifier && k.Type != keyLink {
+		kb := w.r.matcher.Keys(w.says(g, p.B))
+		for _, k := range w.r.matcher.Keys(w.says(g, p.A)) {
+			if slices.Contains(kb, k) {
 				shared[p] = append(shared[p], k)
 				ask[k] = g.now[k] == nil
 			}
@@ -339,8 +378,7 @@ func (w *work) settle(ctx context.Context, g *graph) error {
 			keys = append(keys, k)
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
-	if err := w.read(ctx, g, keys, maxHolders+1); err != nil {
+	if err := w.read(ctx, g, keys, 0); err != nil {
 		return err
 	}
 	for p, ks := range shared {
@@ -348,7 +386,7 @@ func (w *work) settle(ctx context.Context, g *graph) error {
 			if generic, known := g.generic[k]; known {
 				return !generic
 			}
-			return !w.genericOld(k, g.old[k])
+			return len(g.old[k]) <= w.limit(k.Type)
 		}) {
 			delete(g.doubt, p)
 		}
@@ -356,4 +394,4 @@ func (w *work) settle(ctx context.Context, g *graph) error {
 	return nil
 }
 
-func comparePairs(p, q Pair) int { return cmp.Or(compareIDs(p.A, q.A), compareIDs(p.B, q.B)) }
+func compareEdges(a, b Edge) int { return cmp.Or(compareNodes(a.A, b.A), compareNodes(a.B, b.B)) }

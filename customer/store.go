@@ -37,8 +37,10 @@ type Exporter interface {
 type View interface {
 	// Records answers the record of each id, nil where it is not known.
 	Records(ctx context.Context, ids []RecordID) ([]*Record, error)
-	// Holders answers the live records that hold each key, in the order of their ids, at most limit a key.
+	// Holders answers the nodes that hold each key, in the order of their ids, at most limit a key.
 	Holders(ctx context.Context, keys []Key, limit int) ([][]Holder, error)
+	// Nodes answers the live records of each node, in the order of their ids, at most limit a node.
+	Nodes(ctx context.Context, nodes []NodeID, limit int) ([][]RecordID, error)
 	// Components answers the distinct components that the given records are in, each whole. A record that is not known is left out.
 	Components(ctx context.Context, of []RecordID) ([]*Component, error)
 	// Customers answers the customer of each id, nil where it is not known. Aliases are answered as they are, not followed.
@@ -64,9 +66,9 @@ type Tx interface {
 // Delta is what one transaction changes, in the domain's words. Rows, history and outbox derive from it inside Apply.
 type Delta struct {
 	Records      []*Record // whole, new or changed
-	Keys         []KeySet  // of records whose keys changed: all that they hold now, none for one that is not live
+	Keys         []KeySet  // of nodes whose keys changed: all that they hold now, none for one that has no live record any more
 	Edges        []Edge    // new or changed
-	DropEdges    []Pair
+	DropEdges    []NodePair
 	Members      []Membership   // new or changed
 	Customers    []*Customer    // new or changed, with their new version; each becomes a history row and an outbox entry
 	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
@@ -74,18 +76,16 @@ type Delta struct {
 	Dead         []event.DeadLetter
 }
 
-// KeySet is the keys that a live record holds, and the hash of the features they come from: records with equal features
-// count once against a key's cap.
+// KeySet is the keys that a node holds.
 type KeySet struct {
-	Record RecordID
-	Node   uint64
-	Keys   []Key
+	Node NodeID
+	Keys []Key
 }
 
-// Holder is one record that holds a key.
+// Holder is one node that holds a key, and one live record of it, the first by id: it shows what the node says.
 type Holder struct {
+	Node   NodeID
 	Record RecordID
-	Node   uint64
 }
 
 // Membership says where a record is: the component whose clustering it takes part in (named by the smallest record id of it),
@@ -95,12 +95,13 @@ type Membership struct {
 	Component RecordID   `json:"component"`
 	Customer  CustomerID `json:"customer"`
 	Live      bool       `json:"live"`
+	Node      NodeID     `json:"-"` // what a live record says; zero for one that is not
 }
 
-// Component is a set of records connected by edges or decisions, and all that stands between them.
+// Component is a set of records connected by edges, links of their sources or decisions, and all that stands between them.
 type Component struct {
 	Members   []Membership // by record id
-	Edges     []Edge       // by pair
+	Edges     []Edge       // between the nodes of its live records, by pair
 	Decisions []Decision   // not undone, by id
 }
 

@@ -8,18 +8,19 @@ import (
 	"github.com/onefold/onefold/customer"
 )
 
-// MaxComponent is how many records of a component are clustered together (invariant 10). A larger one loses its weakest edges
+// MaxComponent is how many nodes of a component are clustered together (invariant 10). A larger one loses its weakest edges
 // until every part fits.
 const MaxComponent = 2_000
 
 // Cluster divides the records of a component into those of one party each: sorted by record id inside, and by the first of them
-// outside. The answer is the same in whatever order nodes, edges and decisions come (invariant 4).
+// outside. The answer is the same in whatever order records, edges and decisions come (invariant 4).
 //
-// People's decisions come first, not-same before same; then what rules bind; then edges over their threshold, the strongest
+// Records that say the same are one from the start, where that is enough and no decision parts them: fifty guest checkouts of one person
+// weigh like one. People's decisions come first, not-same before same; then what rules bind; then edges over their threshold, the strongest
 // first, each joining two clusters if no rule or decision stands between any two of their records and the mean evidence over all
 // cross pairs is above the margin; last the pairs that one personal trait speaks against.
-func (m *Matcher) Cluster(nodes []*customer.Features, edges []customer.Edge, decisions []customer.Decision) [][]customer.RecordID {
-	g := m.newClustering(nodes, edges, decisions)
+func (m *Matcher) Cluster(records []*customer.Features, edges []customer.Edge, decisions []customer.Decision) [][]customer.RecordID {
+	g := m.newClustering(records, edges, decisions)
 	var out [][]customer.RecordID
 	for _, part := range g.parts() {
 		out = append(out, g.divide(part)...)
@@ -28,22 +29,25 @@ func (m *Matcher) Cluster(nodes []*customer.Features, edges []customer.Edge, dec
 	return out
 }
 
-// clustering is one call of Cluster. Records are numbered in the order of their origins: a tie must fall the same way in every
-// installation, and record ids are made with a key of the installation.
+// clustering is one call of Cluster. Units are numbered in the order of the origins of their first records: a tie must fall the same way in
+// every installation, and record ids are made with a key of the installation.
 type clustering struct {
-	m      *Matcher
-	nodes  []*customer.Features
-	edges  []link // strongest first
-	same   []link // decisions, by pair
-	apart  map[[2]int]bool
-	known  map[[2]int]*link // edges by numbers
-	class  []int            // the first record with equal features: its pairs weigh the same
-	seen   map[[2]int]int32 // votes of pairs without an edge, by class
-	excuse map[[2]string]bool
-	bearer []bool // holds an exclusive number
+	m       *Matcher
+	nodes   []*customer.Features // of each unit: what its records say
+	records [][]customer.RecordID
+	at      map[customer.RecordID]int
+	edges   []link // strongest first
+	same    []link // decisions, by pair
+	apart   map[[2]int]bool
+	linked  map[[2]int]bool  // by a source
+	known   map[[2]int]*link // edges by numbers
+	class   []int            // the first unit with equal features: its pairs weigh the same
+	seen    map[[2]int]int32 // votes of pairs without an edge, by class
+	excuse  map[[2]string]bool
+	bearer  []bool // holds an exclusive number
 }
 
-// link is an edge between two numbered records, the smaller first.
+// link is an edge between two numbered units, the smaller first.
 type link struct {
 	a, b    int
 	over    customer.Weight // weight over the threshold
@@ -52,37 +56,25 @@ type link struct {
 	against bool
 }
 
-func (m *Matcher) newClustering(nodes []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {
-	g := &clustering{m: m, nodes: slices.Clone(nodes), apart: map[[2]int]bool{}, known: map[[2]int]*link{}, seen: map[[2]int]int32{}}
-	slices.SortFunc(g.nodes, func(a, b *customer.Features) int {
+func (m *Matcher) newClustering(records []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {
+	g := &clustering{
+		m: m, at: make(map[customer.RecordID]int, len(records)), apart: map[[2]int]bool{}, linked: map[[2]int]bool{},
+		known: map[[2]int]*link{}, seen: map[[2]int]int32{},
+	}
+	records = slices.Clone(records)
+	slices.SortFunc(records, func(a, b *customer.Features) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), compareRecords(a.Record, b.Record))
 	})
-	g.nodes = slices.CompactFunc(g.nodes, func(a, b *customer.Features) bool { return a.Record == b.Record })
-	at := make(map[customer.RecordID]int, len(g.nodes))
-	first := map[uint64]int{}
-	g.class, g.bearer = make([]int, len(g.nodes)), make([]bool, len(g.nodes))
-	for i, f := range g.nodes {
-		at[f.Record], g.class[i] = i, i
-		if j, ok := first[f.Node]; ok && f.Node != 0 {
-			g.class[i] = j
-		} else {
-			first[f.Node] = i
-		}
-		g.bearer[i] = slices.ContainsFunc(f.Identifiers, func(id customer.Identifier) bool { return exclusive(&id) })
-	}
-	g.excuses(at)
-	pair := func(p customer.Pair) (a, b int, ok bool) {
-		a, okA := at[p.A]
-		b, okB := at[p.B]
-		return min(a, b), max(a, b), okA && okB && a != b
-	}
+	records = slices.CompactFunc(records, func(a, b *customer.Features) bool { return a.Record == b.Record })
+	of := g.units(records, decisions)
 	for _, e := range edges {
-		if a, b, ok := pair(e.Pair); ok {
-			g.edges = append(g.edges, link{
-				a: a, b: b, over: e.Weight - e.Threshold, vote: m.vote(e.Weight, e.Threshold, e.Levels, e.Against), rule: e.Rule, against: e.Against,
-			})
+		for _, a := range of[e.A] {
+			for _, b := range of[e.B] {
+				g.edge(a, b, e)
+			}
 		}
 	}
+	g.links(records)
 	slices.SortFunc(g.edges, strongerLink)
 	for i := range g.edges {
 		l := &g.edges[i]
@@ -91,9 +83,11 @@ func (m *Matcher) newClustering(nodes []*customer.Features, edges []customer.Edg
 		}
 	}
 	for _, d := range decisions {
-		a, b, ok := pair(d.Pair)
+		a, okA := g.at[d.A]
+		b, okB := g.at[d.B]
+		a, b = min(a, b), max(a, b)
 		switch {
-		case !ok || d.Undone:
+		case !okA || !okB || a == b || d.Undone:
 		case d.Kind == customer.NotSame:
 			g.apart[[2]int{a, b}] = true
 		case d.Kind == customer.Same:
@@ -104,6 +98,88 @@ func (m *Matcher) newClustering(nodes []*customer.Features, edges []customer.Edg
 	return g
 }
 
+// units puts the records that say the same into one unit, where that makes them one party and nobody has parted one of them from another
+// record. It answers the units of each node.
+func (g *clustering) units(records []*customer.Features, decisions []customer.Decision) map[customer.NodeID][]int {
+	parted, count := map[customer.RecordID]bool{}, map[customer.NodeID]int{}
+	for _, d := range decisions {
+		if d.Kind == customer.NotSame && !d.Undone {
+			parted[d.A], parted[d.B] = true, true
+		}
+	}
+	for _, f := range records {
+		count[f.Node]++
+	}
+	of, whole, self := map[customer.NodeID][]int{}, map[customer.NodeID]int{}, map[customer.NodeID]*customer.Edge{}
+	for _, f := range records {
+		node := *f
+		node.Links = nil
+		if self[f.Node] == nil && count[f.Node] > 1 {
+			e, _ := g.m.Score(&node, &node)
+			self[f.Node] = &e
+		}
+		unit, ok := whole[f.Node]
+		if ok && !parted[f.Record] {
+			g.records[unit] = append(g.records[unit], f.Record)
+			g.at[f.Record] = unit
+			continue
+		}
+		unit = len(g.nodes)
+		of[f.Node] = append(of[f.Node], unit)
+		first := of[f.Node][0]
+		g.nodes, g.records, g.class = append(g.nodes, &node), append(g.records, []customer.RecordID{f.Record}), append(g.class, first)
+		g.bearer = append(g.bearer, slices.ContainsFunc(f.Identifiers, func(id customer.Identifier) bool { return exclusive(&id) }))
+		g.at[f.Record] = unit
+		if count[f.Node] == 1 || !self[f.Node].Joins() {
+			continue
+		}
+		if !parted[f.Record] {
+			whole[f.Node] = unit
+		}
+		for _, other := range of[f.Node] {
+			g.edge(other, unit, *self[f.Node])
+		}
+	}
+	return of
+}
+
+// edge adds an edge between two units.
+func (g *clustering) edge(a, b int, e customer.Edge) {
+	if a != b {
+		g.edges = append(g.edges, link{
+			a: min(a, b), b: max(a, b), over: e.Weight - e.Threshold, vote: g.m.vote(e.Weight, e.Threshold, e.Levels, e.Against),
+			rule: e.Rule, against: e.Against,
+		})
+	}
+}
+
+// links adds what the sources themselves have joined, and notes the exclusive numbers that they have declared to be one party's by it.
+func (g *clustering) links(records []*customer.Features) {
+	g.excuse = map[[2]string]bool{}
+	for _, f := range records {
+		for _, l := range f.Links {
+			a := g.at[f.Record]
+			b, ok := g.at[l]
+			p := [2]int{min(a, b), max(a, b)}
+			if !ok || a == b || g.linked[p] {
+				continue
+			}
+			g.linked[p] = true
+			e, _ := g.m.Score(g.nodes[a], g.nodes[b])
+			e.Rule = customer.MustLink
+			g.edge(a, b, e)
+			if g.bearer[a] && g.bearer[b] {
+				conflict(g.nodes[a].Identifiers, g.nodes[b].Identifiers, func(x, y *customer.Identifier) bool {
+					g.excuse[numbers(x, y)] = true
+					return true
+				})
+			}
+		}
+	}
+}
+
+func (g *clustering) excused(x, y *customer.Identifier) bool { return g.excuse[numbers(x, y)] }
+
 // strongerLink puts what binds first: rules, then weight over the threshold, then the order of records.
 func strongerLink(x, y link) int {
 	return cmp.Or(
@@ -112,30 +188,7 @@ func strongerLink(x, y link) int {
 	)
 }
 
-// excuses notes the exclusive numbers that a source itself has declared to be one party's, by joining two of its records.
-func (g *clustering) excuses(at map[customer.RecordID]int) {
-	g.excuse = map[[2]string]bool{}
-	for i, f := range g.nodes {
-		for _, l := range f.Links {
-			j, ok := at[l]
-			if !ok || !g.bearer[i] || !g.bearer[j] {
-				continue
-			}
-			conflict(f.Identifiers, g.nodes[j].Identifiers, func(x, y *customer.Identifier) bool {
-				a, b := x.Type+"\x00"+x.Issuer+"\x00"+x.Value, y.Type+"\x00"+y.Issuer+"\x00"+y.Value
-				g.excuse[[2]string{min(a, b), max(a, b)}] = true
-				return true
-			})
-		}
-	}
-}
-
-func (g *clustering) excused(x, y *customer.Identifier) bool {
-	a, b := x.Type+"\x00"+x.Issuer+"\x00"+x.Value, y.Type+"\x00"+y.Issuer+"\x00"+y.Value
-	return g.excuse[[2]string{min(a, b), max(a, b)}]
-}
-
-// parts answers the connected parts by edges and same-decisions, none of more than MaxComponent records: the weakest edges of the
+// parts answers the connected parts by edges and same-decisions, none of more than MaxComponent units: the weakest edges of the
 // whole are left out in ascending order until that holds. Decisions are kept; people do not make thousands.
 func (g *clustering) parts() [][]int {
 	parts := g.connected(len(g.edges))
@@ -203,9 +256,6 @@ type division struct {
 }
 
 func (g *clustering) divide(part []int) [][]customer.RecordID {
-	if len(part) == 1 {
-		return [][]customer.RecordID{{g.nodes[part[0]].Record}}
-	}
 	d := &division{clustering: g, of: make([]int, len(g.nodes)), refused: map[[2]int]bool{}}
 	in := make(map[int]bool, len(part))
 	for k, i := range part {
@@ -231,23 +281,25 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 	scored := func(l *link) bool { return l.rule == customer.NoRule && l.over >= 0 }
 	pass(func(l *link) bool { return scored(l) && !l.against }, func(x, y []int) bool { return free(x, y) && d.mean(x, y, false) })
 	pass(func(l *link) bool { return scored(l) && l.against }, func(x, y []int) bool {
-		return (len(x) == 1 || len(y) == 1) && free(x, y) && d.mean(x, y, true) && !d.housemate(part, x, y)
+		return (d.lone(x) || d.lone(y)) && free(x, y) && d.mean(x, y, true) && !d.housemate(part, x, y)
 	})
 	var out [][]customer.RecordID
 	for _, is := range d.members {
 		if len(is) == 0 {
 			continue
 		}
-		slices.Sort(is)
-		ids := make([]customer.RecordID, len(is))
-		for k, i := range is {
-			ids[k] = g.nodes[i].Record
+		var ids []customer.RecordID
+		for _, i := range is {
+			ids = append(ids, g.records[i]...)
 		}
 		slices.SortFunc(ids, compareRecords)
 		out = append(out, ids)
 	}
 	return out
 }
+
+// lone tells a cluster of one record: what was said twice is no slip.
+func (d *division) lone(x []int) bool { return len(x) == 1 && len(d.records[x[0]]) == 1 }
 
 // join joins the clusters of a link's records, if they may. Two clusters are asked about once until one of them grows.
 func (d *division) join(l link, may func(x, y []int) bool) {
@@ -268,17 +320,14 @@ func (d *division) join(l link, may func(x, y []int) bool) {
 }
 
 func (d *division) decidedApart(x, y []int) bool {
-	if len(d.apart) == 0 {
-		return false
-	}
-	return d.anyPair(x, y, func(a, b int) bool { return d.apart[[2]int{a, b}] })
+	return len(d.apart) > 0 && d.anyPair(x, y, func(a, b int) bool { return d.apart[[2]int{a, b}] })
 }
 
 // barred tells whether a rule stands between two clusters: exclusive numbers that differ.
 func (d *division) barred(x, y []int) bool {
 	return d.anyPair(x, y, func(a, b int) bool {
 		if d.bearer[a] && d.bearer[b] {
-			return !linked(d.nodes[a], d.nodes[b]) && conflict(d.nodes[a].Identifiers, d.nodes[b].Identifiers, d.excused)
+			return !d.linked[[2]int{a, b}] && conflict(d.nodes[a].Identifiers, d.nodes[b].Identifiers, d.excused)
 		}
 		l := d.known[[2]int{a, b}]
 		return l != nil && l.rule == customer.CannotLink
@@ -329,35 +378,11 @@ func (g *clustering) between(a, b int, contradicted bool) customer.Weight {
 	return v
 }
 
-func (m *Matcher) clamped(over customer.Weight) customer.Weight {
-	p := &m.model.Weights.Cluster
-	return min(max(over, p.Least), p.Most)
-}
-
-// vote answers what a pair says in the mean: its weight over the threshold within bounds. A pair that says little counts little,
-// not "no"; one that differs in given name and birth date says "no".
-func (m *Matcher) vote(weight, threshold customer.Weight, levels []uint8, against bool) customer.Weight {
-	p := &m.model.Weights.Cluster
-	if len(levels) < comparisons {
-		return m.clamped(weight - threshold)
-	}
-	given, date := levels[cGiven], levels[cBirth]
-	switch {
-	case given == nameDiffers && (date == birthDiffers || date == birthDecade) && m.model.Snapshot.Households.Live():
-		return p.Both
-	case against:
-		return p.Contradicted
-	case given != nameDiffers && levels[cFamily] != nameDiffers && levels[cIdentifier] != idDiffers:
-		return max(m.clamped(weight-threshold), p.Quiet)
-	}
-	return m.clamped(weight - threshold)
-}
-
 // housemate tells whether somebody else lives with a contradicted pair: a record of the same family name and place that differs
 // from the single one in given name and birth date. Then they are a family, and the pair may be twins.
 func (d *division) housemate(part, x, y []int) bool {
 	for _, single := range [][]int{x, y} {
-		if len(single) != 1 {
+		if !d.lone(single) {
 			continue
 		}
 		for _, i := range part {

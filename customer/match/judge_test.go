@@ -65,7 +65,7 @@ func TestCompleteness(t *testing.T) {
 	all := known
 	for i := range match.DefaultCap {
 		f := at(string(rune('A'+i)), "ana@example.org")
-		f.Node = uint64(i + 1) // another party each
+		f.Node = customer.NodeID{byte(i >> 8), byte(i), 1} // another party each
 		all = append(all, f)
 	}
 	if got := match.Completeness(m, all, known, parties); got != 0 {

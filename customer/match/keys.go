@@ -203,7 +203,7 @@ func Completeness[P comparable](m *Matcher, all, known []*customer.Features, par
 	for i, p := range parties {
 		of[p] = append(of[p], i)
 	}
-	asked := map[customer.Key]map[uint64]bool{} // keys that two of one party share: their distinct holders, up to one more than the cap
+	asked := map[customer.Key]map[customer.NodeID]bool{} // keys that two of one party share: and who holds them, up to one more than the cap
 	for _, group := range of {
 		if len(group) < 2 {
 			continue
@@ -219,20 +219,21 @@ func Completeness[P comparable](m *Matcher, all, known []*customer.Features, par
 			}
 		}
 	}
+	limit := func(k customer.Key) int { return cmp.Or(m.Cap(k.Type), customer.MaxHolders) }
 	for _, f := range all {
 		for _, k := range m.Keys(f) {
 			nodes, ok := asked[k]
-			if !ok || len(nodes) > m.Cap(k.Type) && m.Cap(k.Type) > 0 {
+			if !ok || len(nodes) > limit(k) {
 				continue
 			}
 			if nodes == nil {
-				nodes = map[uint64]bool{}
+				nodes = map[customer.NodeID]bool{}
 				asked[k] = nodes
 			}
 			nodes[f.Node] = true
 		}
 	}
-	speaks := func(k customer.Key) bool { return m.Cap(k.Type) == 0 || len(asked[k]) <= m.Cap(k.Type) }
+	speaks := func(k customer.Key) bool { return len(asked[k]) <= limit(k) }
 	reached, pairs := int64(0), int64(0)
 	for _, group := range of {
 		own := make([][]customer.Key, len(group))

@@ -315,3 +315,33 @@ func accuracy(precision, recall float64) Accuracy {
 	}
 	return a
 }
+
+func (m *Matcher) clamped(over customer.Weight) customer.Weight {
+	p := &m.model.Weights.Cluster
+	return min(max(over, p.Least), p.Most)
+}
+
+// vote answers what a pair says in the mean: its weight over the threshold within bounds. A pair that says little counts little,
+// not "no"; one that differs in given name and birth date says "no".
+func (m *Matcher) vote(weight, threshold customer.Weight, levels []uint8, against bool) customer.Weight {
+	p := &m.model.Weights.Cluster
+	if len(levels) < comparisons {
+		return m.clamped(weight - threshold)
+	}
+	given, date := levels[cGiven], levels[cBirth]
+	switch {
+	case given == nameDiffers && (date == birthDiffers || date == birthDecade) && m.model.Snapshot.Households.Live():
+		return p.Both
+	case against:
+		return p.Contradicted
+	case given != nameDiffers && levels[cFamily] != nameDiffers && levels[cIdentifier] != idDiffers:
+		return max(m.clamped(weight-threshold), p.Quiet)
+	}
+	return m.clamped(weight - threshold)
+}
+
+// numbers names a pair of identifiers, whichever comes first.
+func numbers(x, y *customer.Identifier) [2]string {
+	a, b := x.Type+"\x00"+x.Issuer+"\x00"+x.Value, y.Type+"\x00"+y.Issuer+"\x00"+y.Value
+	return [2]string{min(a, b), max(a, b)}
+}

@@ -268,7 +268,7 @@ func TestScoreIsSymmetricAndExplained(t *testing.T) {
 		if diff := cmp.Diff(steps, m.Explain(b, a)); diff != "" {
 			t.Fatalf("another order explains otherwise:\n%s", diff)
 		}
-		if len(e.Levels) == 0 || e.A != idOf("0") && e.A != idOf("1") {
+		if len(e.Levels) == 0 || e.NodePair != customer.NewNodePair(a.Node, b.Node) {
 			t.Fatal("the edge lacks its levels or names another pair")
 		}
 	})
@@ -286,7 +286,7 @@ func TestClusterForgetsOrder(t *testing.T) {
 		var edges []customer.Edge
 		for i, a := range nodes {
 			for _, b := range nodes[:i] {
-				if e, keep := m.Score(a, b); keep {
+				if e, keep := m.Score(unlinked(a), unlinked(b)); keep {
 					edges = append(edges, e)
 				}
 			}
@@ -329,6 +329,13 @@ func together(clusters [][]customer.RecordID, a, b customer.RecordID) bool {
 	return slices.ContainsFunc(clusters, func(c []customer.RecordID) bool { return slices.Contains(c, a) && slices.Contains(c, b) })
 }
 
+// unlinked answers features as they are scored for an edge between nodes.
+func unlinked(f *customer.Features) *customer.Features {
+	c := *f
+	c.Links = nil
+	return &c
+}
+
 // people is a few records, all pairs scored.
 type people struct {
 	m     *match.Matcher
@@ -343,7 +350,7 @@ func meet(m *match.Matcher, records ...*customer.Record) *people {
 	}
 	for i, a := range p.nodes {
 		for _, b := range p.nodes[:i] {
-			if e, keep := m.Score(a, b); keep {
+			if e, keep := m.Score(unlinked(a), unlinked(b)); keep {
 				p.edges = append(p.edges, e)
 			}
 		}
@@ -503,9 +510,9 @@ func TestComponentOverItsLimit(t *testing.T) {
 	var nodes []*customer.Features
 	var edges []customer.Edge
 	for i := range n {
-		nodes = append(nodes, &customer.Features{Record: idOf(fmt.Sprint(i)), Node: uint64(i + 1)})
+		nodes = append(nodes, &customer.Features{Record: idOf(fmt.Sprint(i)), Node: customer.NodeID{byte(i >> 8), byte(i), 1}})
 		if i > 0 {
-			e := customer.Edge{Pair: customer.NewPair(nodes[i-1].Record, nodes[i].Record), Weight: 30 * customer.Bits, Threshold: 18 * customer.Bits}
+			e := customer.Edge{NodePair: customer.NewNodePair(nodes[i-1].Node, nodes[i].Node), Weight: 30 * customer.Bits, Threshold: 18 * customer.Bits}
 			if i == 1000 {
 				e.Weight = 20 * customer.Bits
 			}

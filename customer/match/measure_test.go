@@ -177,59 +177,76 @@ func measure(l *labelled, m *match.Matcher) measured {
 	return out
 }
 
-// resolve answers the clusters of records, and the pairs that their keys proposed.
+// resolve answers the clusters of records, and the pairs that their keys proposed or that say the same.
 func resolve(records []*customer.Record, m *match.Matcher, out *measured) ([][]customer.RecordID, map[customer.Pair]bool) {
 	features := map[customer.RecordID]*customer.Features{}
-	holders := map[customer.Key][]customer.RecordID{}
+	nodes, holders := map[customer.NodeID][]*customer.Features{}, map[customer.Key][]customer.NodeID{}
 	for _, r := range records {
 		f := m.Standardise(r)
 		features[f.Record] = f
-		for _, k := range m.Keys(f) {
-			holders[k] = append(holders[k], f.Record)
+		if nodes[f.Node] = append(nodes[f.Node], f); len(nodes[f.Node]) == 1 {
+			for _, k := range m.Keys(f) {
+				holders[k] = append(holders[k], f.Node)
+			}
 		}
 	}
-	candidates := map[customer.Pair]bool{}
+	proposed := map[customer.NodePair]bool{}
 	for k, hs := range holders {
-		nodes := map[uint64]bool{}
-		for _, h := range hs {
-			nodes[features[h].Node] = true
-		}
-		if limit := m.Cap(k.Type); limit > 0 && len(nodes) > limit {
+		if limit := m.Cap(k.Type); limit > 0 && len(hs) > limit {
 			continue
 		}
 		for i, a := range hs {
 			for _, b := range hs[:i] {
-				candidates[customer.NewPair(a, b)] = true
+				proposed[customer.NewNodePair(a, b)] = true
 			}
 		}
 	}
 	var edges []customer.Edge
-	for p := range candidates {
-		if e, keep := m.Score(features[p.A], features[p.B]); keep {
+	candidates, chains := map[customer.Pair]bool{}, []customer.Pair{}
+	for p := range proposed {
+		e, keep := m.Score(nodes[p.A][0], nodes[p.B][0])
+		if keep {
 			edges = append(edges, e)
 		}
-	}
-	out.candidates, out.edges = len(candidates), len(edges)
-	var clusters [][]customer.RecordID
-	for _, part := range components(slices.Collect(maps.Keys(features)), edges) {
-		in := map[customer.RecordID]bool{}
-		var nodes []*customer.Features
-		for _, id := range part.ids {
-			in[id] = true
-			nodes = append(nodes, features[id])
+		for _, a := range nodes[p.A] {
+			for _, b := range nodes[p.B] {
+				candidates[customer.NewPair(a.Record, b.Record)] = true
+				if keep {
+					chains = append(chains, customer.NewPair(a.Record, b.Record))
+				}
+			}
 		}
-		out.largest = max(out.largest, len(nodes))
-		clusters = append(clusters, m.Cluster(nodes, part.edges, nil)...)
+	}
+	for _, fs := range nodes {
+		for _, f := range fs[1:] {
+			candidates[customer.NewPair(fs[0].Record, f.Record)] = true
+			chains = append(chains, customer.NewPair(fs[0].Record, f.Record))
+		}
+	}
+	from := map[customer.NodeID][]customer.Edge{}
+	for _, e := range edges {
+		from[e.A] = append(from[e.A], e)
+	}
+	out.candidates, out.edges = len(proposed), len(edges)
+	var clusters [][]customer.RecordID
+	for _, ids := range components(slices.Collect(maps.Keys(features)), chains) {
+		var some []*customer.Features
+		in := map[customer.NodeID]bool{}
+		for _, id := range ids {
+			some = append(some, features[id])
+			in[features[id].Node] = true
+		}
+		out.largest = max(out.largest, len(some))
+		var within []customer.Edge
+		for n := range in {
+			within = append(within, from[n]...)
+		}
+		clusters = append(clusters, m.Cluster(some, within, nil)...)
 	}
 	return clusters, candidates
 }
 
-type component struct {
-	ids   []customer.RecordID
-	edges []customer.Edge
-}
-
-func components(ids []customer.RecordID, edges []customer.Edge) []component {
+func components(ids []customer.RecordID, chains []customer.Pair) [][]customer.RecordID {
 	root := map[customer.RecordID]customer.RecordID{}
 	var find func(id customer.RecordID) customer.RecordID
 	find = func(id customer.RecordID) customer.RecordID {
@@ -239,26 +256,14 @@ func components(ids []customer.RecordID, edges []customer.Edge) []component {
 		}
 		return id
 	}
-	for _, e := range edges {
-		root[find(e.A)] = find(e.B)
+	for _, p := range chains {
+		root[find(p.A)] = find(p.B)
 	}
-	parts := map[customer.RecordID]*component{}
+	parts := map[customer.RecordID][]customer.RecordID{}
 	for _, id := range ids {
-		r := find(id)
-		if parts[r] == nil {
-			parts[r] = &component{}
-		}
-		parts[r].ids = append(parts[r].ids, id)
+		parts[find(id)] = append(parts[find(id)], id)
 	}
-	for _, e := range edges {
-		p := parts[find(e.A)]
-		p.edges = append(p.edges, e)
-	}
-	var out []component
-	for _, p := range parts {
-		out = append(out, *p)
-	}
-	return out
+	return slices.Collect(maps.Values(parts))
 }
 
 // The floors of matching on public data, with one set of constants and no labels. The sets are small; the figures of larger ones

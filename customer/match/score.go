@@ -43,7 +43,7 @@ type evidence struct {
 
 // ordered puts two records in an order that depends on what they say: a comparison is symmetric by construction.
 func ordered(a, b *customer.Features) (x, y *customer.Features) {
-	if cmp.Or(cmp.Compare(a.Node, b.Node), compareRecords(a.Record, b.Record)) > 0 {
+	if cmp.Or(bytes.Compare(a.Node[:], b.Node[:]), compareRecords(a.Record, b.Record)) > 0 {
 		return b, a
 	}
 	return a, b
@@ -56,7 +56,7 @@ func compareRecords(a, b customer.RecordID) int { return bytes.Compare(a[:], b[:
 func (m *Matcher) Score(a, b *customer.Features) (customer.Edge, bool) {
 	e := m.compare(a, b)
 	return customer.Edge{
-		Pair: customer.NewPair(a.Record, b.Record), Weight: e.weight, Threshold: e.threshold,
+		NodePair: customer.NewNodePair(a.Node, b.Node), Weight: e.weight, Threshold: e.threshold,
 		Levels: append([]uint8(nil), e.levels[:]...), Rule: e.rule, Against: e.against,
 	}, e.kept(m)
 }

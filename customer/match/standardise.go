@@ -1,6 +1,7 @@
 package match
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/fnv"
 	"slices"
@@ -229,9 +230,8 @@ func usual(kind string, verified bool) customer.Strength {
 	return customer.S2
 }
 
-// node answers the hash of all features but links and record: FNV-1a over a writing in which no two differ alike.
-func node(f *customer.Features) uint64 {
-	h := fnv.New64a()
+// node answers the hash of all features but links and record: the first half of SHA-256 over a writing in which no two differ alike.
+func node(f *customer.Features) (id customer.NodeID) {
 	buf := make([]byte, 0, 256)
 	put := func(parts ...string) {
 		buf = binary.AppendUvarint(buf, uint64(len(parts)))
@@ -264,6 +264,7 @@ func node(f *customer.Features) uint64 {
 	for _, id := range f.Identifiers {
 		put(id.Type, id.Issuer, id.Value, string(id.Strength), flag(id.Verified))
 	}
-	h.Write(buf)
-	return h.Sum64()
+	sum := sha256.Sum256(buf)
+	copy(id[:], sum[:])
+	return id
 }

@@ -25,9 +25,10 @@ type Store struct {
 // state is what a delta changes.
 type state struct {
 	records      map[customer.RecordID]*customer.Record
-	held         map[customer.RecordID]customer.KeySet
-	holders      map[customer.Key][]customer.Holder // by record id
-	edges        map[customer.RecordID]map[customer.Pair]customer.Edge
+	held         map[customer.NodeID]customer.KeySet
+	holders      map[customer.Key][]customer.NodeID      // by id
+	nodes        map[customer.NodeID][]customer.RecordID // live, by record id
+	edges        map[customer.NodeID]map[customer.NodePair]customer.Edge
 	members      map[customer.RecordID]customer.Membership
 	components   map[customer.RecordID][]customer.RecordID // by record id
 	customers    map[customer.CustomerID]*customer.Customer
@@ -52,8 +53,9 @@ func New() *Store {
 	return &Store{
 		key: key, positions: map[event.Partition]event.Position{}, revisions: map[string][]string{},
 		state: state{
-			records: map[customer.RecordID]*customer.Record{}, held: map[customer.RecordID]customer.KeySet{},
-			holders: map[customer.Key][]customer.Holder{}, edges: map[customer.RecordID]map[customer.Pair]customer.Edge{},
+			records: map[customer.RecordID]*customer.Record{}, held: map[customer.NodeID]customer.KeySet{},
+			holders: map[customer.Key][]customer.NodeID{}, nodes: map[customer.NodeID][]customer.RecordID{},
+			edges:   map[customer.NodeID]map[customer.NodePair]customer.Edge{},
 			members: map[customer.RecordID]customer.Membership{}, components: map[customer.RecordID][]customer.RecordID{},
 			customers: map[customer.CustomerID]*customer.Customer{}, ofCustomer: map[customer.CustomerID]map[customer.RecordID]bool{},
 			stays:        map[customer.RecordID]map[customer.CustomerID]bool{},

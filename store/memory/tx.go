@@ -118,15 +118,18 @@ func (s *Store) apply(d *customer.Delta) error {
 		s.hold(k)
 	}
 	for _, p := range d.DropEdges {
-		delete(s.edges[p.A], p)
-		delete(s.edges[p.B], p)
+		for _, n := range []customer.NodeID{p.A, p.B} {
+			if delete(s.edges[n], p); len(s.edges[n]) == 0 {
+				delete(s.edges, n)
+			}
+		}
 	}
 	for _, e := range d.Edges {
-		for _, id := range []customer.RecordID{e.A, e.B} {
-			if s.edges[id] == nil {
-				s.edges[id] = map[customer.Pair]customer.Edge{}
+		for _, n := range []customer.NodeID{e.A, e.B} {
+			if s.edges[n] == nil {
+				s.edges[n] = map[customer.NodePair]customer.Edge{}
 			}
-			s.edges[id][e.Pair] = e
+			s.edges[n][e.NodePair] = e
 		}
 	}
 	for _, m := range d.Members {
@@ -179,45 +182,56 @@ func (s *Store) forget(d *customer.Delta) {
 	})
 }
 
-// hold replaces a record's keys.
+// hold replaces a node's keys.
 func (s *Store) hold(set customer.KeySet) {
-	find := func(hs []customer.Holder) (int, bool) {
-		return slices.BinarySearchFunc(hs, set.Record, func(h customer.Holder, id customer.RecordID) int { return compare(h.Record, id) })
-	}
-	for _, k := range s.held[set.Record].Keys {
-		if i, found := find(s.holders[k]); found {
-			s.holders[k] = slices.Delete(s.holders[k], i, i+1)
-		}
-		if len(s.holders[k]) == 0 {
+	for _, k := range s.held[set.Node].Keys {
+		if s.holders[k] = without(s.holders[k], set.Node); len(s.holders[k]) == 0 {
 			delete(s.holders, k)
 		}
 	}
-	delete(s.held, set.Record)
+	delete(s.held, set.Node)
 	if len(set.Keys) == 0 {
 		return
 	}
 	for _, k := range set.Keys {
-		if i, found := find(s.holders[k]); !found {
-			s.holders[k] = slices.Insert(s.holders[k], i, customer.Holder{Record: set.Record, Node: set.Node})
-		}
+		s.holders[k] = with(s.holders[k], set.Node)
 	}
-	s.held[set.Record] = set
+	s.held[set.Node] = set
+}
+
+// with and without answer a sorted list with an id and without it. The list stays as it was: somebody may have been given it.
+func with[ID ~[16]byte](ids []ID, id ID) []ID {
+	i, found := slices.BinarySearchFunc(ids, id, compare)
+	if found {
+		return ids
+	}
+	return slices.Insert(slices.Clone(ids), i, id)
+}
+
+func without[ID ~[16]byte](ids []ID, id ID) []ID {
+	i, found := slices.BinarySearchFunc(ids, id, compare)
+	if !found {
+		return ids
+	}
+	return slices.Delete(slices.Clone(ids), i, i+1)
 }
 
 // move replaces a record's membership.
 func (s *Store) move(m customer.Membership) {
 	if old, known := s.members[m.Record]; known {
-		rest := slices.DeleteFunc(slices.Clone(s.components[old.Component]), func(id customer.RecordID) bool { return id == m.Record })
-		s.components[old.Component] = rest
-		if len(rest) == 0 {
+		if s.components[old.Component] = without(s.components[old.Component], m.Record); len(s.components[old.Component]) == 0 {
 			delete(s.components, old.Component)
+		}
+		if s.nodes[old.Node] = without(s.nodes[old.Node], m.Record); len(s.nodes[old.Node]) == 0 {
+			delete(s.nodes, old.Node)
 		}
 		delete(s.ofCustomer[old.Customer], m.Record)
 	}
 	s.members[m.Record] = m
-	in := s.components[m.Component]
-	i, _ := slices.BinarySearchFunc(in, m.Record, compare)
-	s.components[m.Component] = slices.Insert(slices.Clone(in), i, m.Record)
+	s.components[m.Component] = with(s.components[m.Component], m.Record)
+	if m.Live {
+		s.nodes[m.Node] = with(s.nodes[m.Node], m.Record)
+	}
 	if s.ofCustomer[m.Customer] == nil {
 		s.ofCustomer[m.Customer] = map[customer.RecordID]bool{}
 	}

@@ -50,8 +50,20 @@ func pick[K comparable, V any](ctx context.Context, from map[K]*V, ids []K) ([]*
 func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]customer.Holder, error) {
 	out := make([][]customer.Holder, len(keys))
 	for i, k := range keys {
-		hs := v.s.holders[k]
-		out[i] = slices.Clone(hs[:min(limit, len(hs))])
+		for _, n := range v.s.holders[k] {
+			if of := v.s.nodes[n]; len(of) > 0 && len(out[i]) < limit {
+				out[i] = append(out[i], customer.Holder{Node: n, Record: of[0]})
+			}
+		}
+	}
+	return out, ctx.Err()
+}
+
+func (v view) Nodes(ctx context.Context, nodes []customer.NodeID, limit int) ([][]customer.RecordID, error) {
+	out := make([][]customer.RecordID, len(nodes))
+	for i, n := range nodes {
+		of := v.s.nodes[n]
+		out[i] = slices.Clone(of[:max(0, min(limit, len(of)))])
 	}
 	return out, ctx.Err()
 }
@@ -73,17 +85,22 @@ func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*custom
 func (v view) component(name customer.RecordID) *customer.Component {
 	c := &customer.Component{}
 	inside := map[customer.RecordID]bool{}
+	nodes := map[customer.NodeID]bool{}
 	for _, id := range v.s.components[name] {
-		c.Members = append(c.Members, v.s.members[id])
-		inside[id] = true
+		m := v.s.members[id]
+		c.Members = append(c.Members, m)
+		inside[id], nodes[m.Node] = true, true
 	}
-	decisions := map[string]bool{}
-	for _, m := range c.Members {
-		for p, e := range v.s.edges[m.Record] {
-			if p.A == m.Record && inside[p.B] {
+	delete(nodes, customer.NodeID{})
+	for n := range nodes {
+		for p, e := range v.s.edges[n] {
+			if p.A == n {
 				c.Edges = append(c.Edges, e)
 			}
 		}
+	}
+	decisions := map[string]bool{}
+	for _, m := range c.Members {
 		for _, id := range v.s.decided[m.Record] {
 			if d := v.s.decisions[id]; !d.Undone && inside[d.A] && inside[d.B] && !decisions[id] {
 				decisions[id] = true
@@ -91,7 +108,9 @@ func (v view) component(name customer.RecordID) *customer.Component {
 			}
 		}
 	}
-	slices.SortFunc(c.Edges, func(a, b customer.Edge) int { return cmp.Or(compare(a.A, b.A), compare(a.B, b.B)) })
+	slices.SortFunc(c.Edges, func(a, b customer.Edge) int {
+		return cmp.Or(bytes.Compare(a.A[:], b.A[:]), bytes.Compare(a.B[:], b.B[:]))
+	})
 	slices.SortFunc(c.Decisions, func(a, b customer.Decision) int { return strings.Compare(a.ID, b.ID) })
 	return c
 }
@@ -113,4 +132,4 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 	return out[:min(limit, len(out))], ctx.Err()
 }
 
-func compare(a, b customer.RecordID) int { return bytes.Compare(a[:], b[:]) }
+func compare[ID ~[16]byte](a, b ID) int { return bytes.Compare(a[:], b[:]) }

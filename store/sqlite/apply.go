@@ -10,20 +10,19 @@ import (
 	"github.com/onefold/onefold/customer"
 )
 
-// entry is one row of record_key.
+// entry is one row of node_key.
 type entry struct {
-	key    int64
-	record customer.RecordID
-	node   uint64
+	key  int64
+	node customer.NodeID
 }
 
-// keys replaces the keys of records by the difference: what they held is packed in one row, so that nothing has to be searched, and a
-// key that stays, under the same features, is not touched.
+// keys replaces the keys of nodes by the difference: what they held is packed in one row, so that nothing has to be searched, and a
+// key that stays is not touched.
 func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
 	if len(d.Keys) == 0 {
 		return nil
 	}
-	nodes, olds, err := t.held(ctx, d.Keys)
+	olds, err := t.held(ctx, d.Keys)
 	if err != nil {
 		return err
 	}
@@ -35,26 +34,26 @@ func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
 		now := make([]int64, len(set.Keys))
 		for j, k := range set.Keys {
 			now[j] = keyNumber(k)
-			if nodes[i] != set.Node || !slices.Contains(olds[i], now[j]) {
-				put = append(put, entry{now[j], set.Record, set.Node})
+			if !slices.Contains(olds[i], now[j]) {
+				put = append(put, entry{now[j], set.Node})
 			}
 		}
 		for _, k := range olds[i] {
 			if !slices.Contains(now, k) {
 				drop.row()
-				drop.num(k).id(set.Record)
+				drop.num(k).id(set.Node)
 			}
 		}
 		if packed[i] = packKeys(now); len(now) > 0 {
 			held = append(held, i)
 		} else {
 			gone.row()
-			gone.id(set.Record)
+			gone.id(set.Node)
 		}
 	}
 	err = t.arrays(ctx, []array{
-		{"DELETE FROM record_key WHERE (key, record) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
-		{"DELETE FROM held WHERE record IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
+		{"DELETE FROM node_key WHERE (key, node) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?))", drop},
+		{"DELETE FROM held WHERE node IN (SELECT unhex(value ->> 0) FROM json_each(?))", gone},
 	})
 	if err != nil {
 		return err
@@ -62,36 +61,33 @@ func (t *tx) keys(ctx context.Context, d *customer.Delta) error {
 	if err := t.putKeys(ctx, put); err != nil {
 		return err
 	}
-	return t.insert(ctx, "INSERT OR REPLACE INTO held (record, node, keys)", 3, len(held), func(args []any, i int) []any {
-		set := &d.Keys[held[i]]
-		return append(args, set.Record[:], int64(set.Node), packed[held[i]])
+	return t.insert(ctx, "INSERT OR REPLACE INTO held (node, keys)", 2, len(held), func(args []any, i int) []any {
+		return append(args, d.Keys[held[i]].Node[:], packed[held[i]])
 	})
 }
 
 // putKeys writes in the order of the index, so that neighbours go to one page together.
 func (t *tx) putKeys(ctx context.Context, put []entry) error {
 	slices.SortFunc(put, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.record[:], b.record[:]))
+		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.node[:], b.node[:]))
 	})
-	return t.insert(ctx, "INSERT OR REPLACE INTO record_key (key, record, node)", 3, len(put), func(args []any, i int) []any {
-		return append(args, put[i].key, put[i].record[:], int64(put[i].node))
+	return t.insert(ctx, "INSERT OR IGNORE INTO node_key (key, node)", 2, len(put), func(args []any, i int) []any {
+		return append(args, put[i].key, put[i].node[:])
 	})
 }
 
-// held answers what the records of key sets hold so far, in their order.
-func (t *tx) held(ctx context.Context, sets []customer.KeySet) (nodes []uint64, keys [][]int64, err error) {
-	nodes, keys = make([]uint64, len(sets)), make([][]int64, len(sets))
-	of := make([]customer.RecordID, len(sets))
+// held answers what the nodes of key sets hold so far, in their order.
+func (t *tx) held(ctx context.Context, sets []customer.KeySet) ([][]int64, error) {
+	keys, of := make([][]int64, len(sets)), make([]customer.NodeID, len(sets))
 	for i, set := range sets {
-		of[i] = set.Record
+		of[i] = set.Node
 	}
-	const query = "SELECT e.key, h.node, h.keys FROM json_each(?) e JOIN held h ON h.record = unhex(e.value)"
-	return nodes, keys, t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+	const query = "SELECT e.key, h.keys FROM json_each(?) e JOIN held h ON h.node = unhex(e.value)"
+	return keys, t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
 		var i int
-		var node int64
 		var packed sql.RawBytes
-		err := rows.Scan(&i, &node, &packed)
-		nodes[i], keys[i] = uint64(node), unpackKeys(packed)
+		err := rows.Scan(&i, &packed)
+		keys[i] = unpackKeys(packed)
 		return err
 	})
 }
@@ -109,6 +105,11 @@ func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
 	for _, m := range d.Members {
 		moved.row()
 		moved.id(m.Record).id(m.Component).id(m.Customer).num(flag(m.Live))
+		if m.Node.IsZero() {
+			moved.bytes(nil)
+		} else {
+			moved.id(m.Node)
+		}
 	}
 	return t.arrays(ctx, []array{
 		{"DELETE FROM edge WHERE (a, b) IN (SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(?))", drop},
@@ -116,8 +117,8 @@ func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
 			value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5, value ->> 6 FROM json_each(?)`, put},
 		{`INSERT OR IGNORE INTO stay (record, customer) SELECT m.record, m.customer
 			FROM json_each(?) e JOIN member m ON m.record = unhex(e.value ->> 0) WHERE m.customer <> unhex(e.value ->> 2)`, moved},
-		{`INSERT OR REPLACE INTO member (record, component, customer, live) SELECT unhex(value ->> 0), unhex(value ->> 1),
-			unhex(value ->> 2), value ->> 3 FROM json_each(?)`, moved},
+		{`INSERT OR REPLACE INTO member (record, component, customer, live, node) SELECT unhex(value ->> 0), unhex(value ->> 1),
+			unhex(value ->> 2), value ->> 3, unhex(value ->> 4) FROM json_each(?)`, moved},
 	})
 }
 

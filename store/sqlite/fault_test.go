@@ -92,8 +92,8 @@ func effect(n int64) *customer.Delta {
 		binary.BigEndian.PutUint64(id[:], uint64(key)) //nolint:gosec // not negative
 		d.Records = append(d.Records, &customer.Record{ID: id, Source: "shop", Key: strings.Repeat("k", 500), Revision: n})
 		d.Customers = append(d.Customers, &customer.Customer{ID: id.Birth(0), Version: n, Status: customer.Active})
-		d.Keys = append(d.Keys, customer.KeySet{Record: id, Node: uint64(n), Keys: []customer.Key{{Type: "k", Hash: uint64(n) * 0x9e3779b97f4a7c15}}}) //nolint:gosec // not negative
-		d.Members = append(d.Members, customer.Membership{Record: id, Component: id, Customer: id.Birth(0), Live: true})
+		d.Keys = append(d.Keys, customer.KeySet{Node: customer.NodeID(id), Keys: []customer.Key{{Type: "k", Hash: uint64(n) * 0x9e3779b97f4a7c15}}}) //nolint:gosec // not negative
+		d.Members = append(d.Members, customer.Membership{Record: id, Component: id, Customer: id.Birth(0), Live: true, Node: customer.NodeID(id)})
 	}
 	return d
 }

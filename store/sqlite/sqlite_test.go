@@ -141,7 +141,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	s := open(t, path)
 	var keys []customer.KeySet
 	for n := range 2000 {
-		k := customer.KeySet{Record: customer.RecordID{byte(n), byte(n >> 8)}, Node: uint64(n)}
+		k := customer.KeySet{Node: customer.NodeID{byte(n), byte(n >> 8)}}
 		for j := range 4 {
 			k.Keys = append(k.Keys, customer.Key{Type: "k", Hash: uint64(n*7919 + j)})
 		}

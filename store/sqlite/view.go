@@ -92,18 +92,39 @@ func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]
 		ask[i] = keyNumber(k)
 	}
 	// The inner query finds the last holder within the limit, so that a key with many holders costs no more than the limit.
-	const query = `SELECT e.key, k.record, k.node FROM json_each(?1) e JOIN record_key k ON k.key = e.value
-		AND k.record <= coalesce((SELECT record FROM record_key WHERE key = e.value ORDER BY record LIMIT 1 OFFSET ?2),
+	const query = `SELECT e.key, k.node, (SELECT min(m.record) FROM member m WHERE m.node = k.node AND m.live = 1) AS first
+		FROM json_each(?1) e JOIN node_key k ON k.key = e.value
+		AND k.node <= coalesce((SELECT node FROM node_key WHERE key = e.value ORDER BY node LIMIT 1 OFFSET ?2),
 			x'ffffffffffffffffffffffffffffffffff')
-		ORDER BY e.key, k.record`
+		WHERE first IS NOT NULL ORDER BY e.key, k.node`
 	err := v.each(ctx, query, []any{numbers(ask), limit - 1}, func(rows *sql.Rows) error {
 		var i int
-		var record sql.RawBytes
-		var node int64
-		if err := rows.Scan(&i, &record, &node); err != nil {
+		var node, record sql.RawBytes
+		if err := rows.Scan(&i, &node, &record); err != nil {
 			return err
 		}
-		out[i] = append(out[i], customer.Holder{Record: customer.RecordID(record), Node: uint64(node)})
+		out[i] = append(out[i], customer.Holder{Node: customer.NodeID(node), Record: customer.RecordID(record)})
+		return nil
+	})
+	return out, err
+}
+
+func (v view) Nodes(ctx context.Context, nodes []customer.NodeID, limit int) ([][]customer.RecordID, error) {
+	out := make([][]customer.RecordID, len(nodes))
+	if len(nodes) == 0 || limit <= 0 {
+		return out, nil
+	}
+	const query = `SELECT e.key, m.record FROM json_each(?1) e JOIN member m ON m.node = unhex(e.value) AND m.live = 1
+		AND m.record <= coalesce((SELECT record FROM member WHERE node = unhex(e.value) AND live = 1 ORDER BY record LIMIT 1 OFFSET ?2),
+			x'ffffffffffffffffffffffffffffffffff')
+		ORDER BY e.key, m.record`
+	err := v.each(ctx, query, []any{ids(nodes), limit - 1}, func(rows *sql.Rows) error {
+		var i int
+		var record sql.RawBytes
+		if err := rows.Scan(&i, &record); err != nil {
+			return err
+		}
+		out[i] = append(out[i], customer.RecordID(record))
 		return nil
 	})
 	return out, err
@@ -116,16 +137,18 @@ func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*custom
 	// The members come in the order in which their component is first asked for.
 	const query = `WITH c AS (SELECT m.component AS id, min(e.key) AS first
 			FROM json_each(?) e JOIN member m ON m.record = unhex(e.value) GROUP BY 1)
-		SELECT m.record, m.component, m.customer, m.live FROM c JOIN member m ON m.component = c.id ORDER BY c.first, m.record`
+		SELECT m.record, m.component, m.customer, m.live, m.node FROM c JOIN member m ON m.component = c.id ORDER BY c.first, m.record`
 	var out []*customer.Component
-	at := map[customer.RecordID]int{} // record -> component
+	at, byNode := map[customer.RecordID]int{}, map[customer.NodeID]int{} // record or node -> component
 	var all []customer.RecordID
+	var nodes []customer.NodeID
 	err := v.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
-		var record, component, cus sql.RawBytes
+		var record, component, cus, node sql.RawBytes
 		var m customer.Membership
-		if err := rows.Scan(&record, &component, &cus, &m.Live); err != nil {
+		if err := rows.Scan(&record, &component, &cus, &m.Live, &node); err != nil {
 			return err
 		}
+		copy(m.Node[:], node)
 		m.Record, m.Component, m.Customer = customer.RecordID(record), customer.RecordID(component), customer.CustomerID(cus)
 		if n := len(out); n == 0 || out[n-1].Members[0].Component != m.Component {
 			out = append(out, &customer.Component{})
@@ -134,30 +157,33 @@ func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*custom
 		c.Members = append(c.Members, m)
 		at[m.Record] = len(out) - 1
 		all = append(all, m.Record)
+		if _, seen := byNode[m.Node]; m.Live && !seen {
+			byNode[m.Node] = len(out) - 1
+			nodes = append(nodes, m.Node)
+		}
 		return nil
 	})
 	if err != nil || len(all) == len(out) { // alone: nothing stands between
 		return out, err
 	}
-	if err := v.edges(ctx, all, at, out); err != nil {
+	if err := v.edges(ctx, nodes, byNode, out); err != nil {
 		return nil, err
 	}
 	return out, v.decisions(ctx, all, at, out)
 }
 
-func (v view) edges(ctx context.Context, all []customer.RecordID, at map[customer.RecordID]int, out []*customer.Component) error {
+func (v view) edges(ctx context.Context, nodes []customer.NodeID, of map[customer.NodeID]int, out []*customer.Component) error {
 	const query = `SELECT g.a, g.b, g.weight, g.threshold, g.levels, g.rule, g.against
 		FROM json_each(?) e JOIN edge g ON g.a = unhex(e.value) ORDER BY g.a, g.b`
-	return v.each(ctx, query, []any{ids(all)}, func(rows *sql.Rows) error {
+	return v.each(ctx, query, []any{ids(nodes)}, func(rows *sql.Rows) error {
 		var a, b, levels sql.RawBytes
 		var e customer.Edge
 		if err := rows.Scan(&a, &b, &e.Weight, &e.Threshold, &levels, &e.Rule, &e.Against); err != nil {
 			return err
 		}
-		e.A, e.B, e.Levels = customer.RecordID(a), customer.RecordID(b), bytes.Clone(levels)
-		if i := at[e.A]; i == at[e.B] {
-			out[i].Edges = append(out[i].Edges, e)
-		}
+		e.A, e.B, e.Levels = customer.NodeID(a), customer.NodeID(b), bytes.Clone(levels)
+		i := of[e.A]
+		out[i].Edges = append(out[i].Edges, e)
 		return nil
 	})
 }

@@ -143,6 +143,12 @@ func benchKeys(n int) []customer.Key {
 	return out
 }
 
+func benchNode(n int) (id customer.NodeID) {
+	binary.BigEndian.PutUint64(id[:], mix(uint64(n)))        //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(id[8:], mix(uint64(n)+1<<40)) //nolint:gosec // not negative
+	return id
+}
+
 func benchRecord(n int) *customer.Record {
 	v := version(strconv.Itoa(n))
 	r := &customer.Record{ID: benchID(n), Source: "shop", Key: strconv.Itoa(n), Born: at, Revision: 1, Scopes: []customer.Scope{{
@@ -178,8 +184,10 @@ func newcomers(from, n int) customer.Delta {
 	for i := from; i < from+n; i++ {
 		id := benchID(i)
 		d.Records = append(d.Records, benchRecord(i))
-		d.Keys = append(d.Keys, customer.KeySet{Record: id, Node: mix(uint64(i)), Keys: benchKeys(i)})
-		d.Members = append(d.Members, customer.Membership{Record: id, Component: id, Customer: id.Birth(0), Live: true})
+		d.Keys = append(d.Keys, customer.KeySet{Node: benchNode(i), Keys: benchKeys(i)})
+		d.Members = append(d.Members, customer.Membership{
+			Record: id, Component: id, Customer: id.Birth(0), Live: true, Node: benchNode(i),
+		})
 		d.Customers = append(d.Customers, benchCustomer(i, 1))
 	}
 	return d

@@ -56,7 +56,7 @@ func testErasure(t *testing.T, s Store) {
 	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9}
 	gone.Scopes = []customer.Scope{{Name: "sequence:s", Erased: version("9")}}
 	left := live(1, 2)
-	left.Live = false
+	left.Live, left.Node = false, customer.NodeID{}
 	apply(t, s, customer.Delta{
 		Records: []*customer.Record{gone}, Members: []customer.Membership{left},
 		Customers: []*customer.Customer{named(2, 3, "Other")},
@@ -141,7 +141,7 @@ func testMany(t *testing.T, s Store) {
 	d := customer.Delta{}
 	for i := 0; i < n; i += 3 { // one key goes, one comes, the others stay
 		keys := append(benchKeys(i)[:keysOf-1], customer.Key{Type: "new", Hash: uint64(i)}) //nolint:gosec // not negative
-		d.Keys = append(d.Keys, customer.KeySet{Record: benchID(i), Node: mix(uint64(i)), Keys: keys})
+		d.Keys = append(d.Keys, customer.KeySet{Node: benchNode(i), Keys: keys})
 	}
 	apply(t, s, d)
 	view(t, s, func(v customer.View) error {
@@ -164,7 +164,7 @@ func testMany(t *testing.T, s Store) {
 			t.Fatalf("%d components: %v", len(comps), err)
 		}
 		for i := range n {
-			me := []customer.Holder{{Record: benchID(i), Node: mix(uint64(i))}}
+			me := []customer.Holder{{Record: benchID(i), Node: benchNode(i)}}
 			want := [][]customer.Holder{me, me, nil}
 			if i%3 == 0 {
 				want = [][]customer.Holder{me, nil, me}
@@ -182,7 +182,7 @@ func testMany(t *testing.T, s Store) {
 // testComponentsMove lets two components become one and two others again.
 func testComponentsMove(t *testing.T, s Store) {
 	edge := func(a, b byte) customer.Edge {
-		return customer.Edge{Pair: customer.NewPair(id(a), id(b)), Levels: []uint8{1}}
+		return customer.Edge{NodePair: customer.NewNodePair(node(a), node(b)), Levels: []uint8{1}}
 	}
 	shape := func(of ...byte) string {
 		var b strings.Builder
@@ -197,7 +197,7 @@ func testComponentsMove(t *testing.T, s Store) {
 					b.WriteByte('0' + m.Record[15])
 				}
 				for _, e := range c.Edges {
-					b.WriteString(" " + string('0'+rune(e.A[15])) + "-" + string('0'+rune(e.B[15])))
+					b.WriteString(" " + string('0'+rune(e.A[0])) + "-" + string('0'+rune(e.B[0])))
 				}
 				b.WriteByte(';')
 			}
@@ -213,7 +213,7 @@ func testComponentsMove(t *testing.T, s Store) {
 	same(t, "one", "1234 1-2 2-3 3-4;", shape(4))
 	apply(t, s, customer.Delta{
 		Members:   []customer.Membership{live(2, 2), live(3, 2), live(4, 4)},
-		DropEdges: []customer.Pair{edge(1, 2).Pair, edge(3, 4).Pair, edge(1, 4).Pair},
+		DropEdges: []customer.NodePair{edge(1, 2).NodePair, edge(3, 4).NodePair, edge(1, 4).NodePair},
 	})
 	same(t, "three", "1;23 2-3;4;", shape(1, 2, 4))
 }
@@ -223,7 +223,7 @@ func testStaysAsItWas(t *testing.T, s Store) {
 	k := customer.Key{Type: "email", Hash: 1}
 	apply(t, s, customer.Delta{
 		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1), live(2, 1)},
-		Keys: []customer.KeySet{{Record: id(1), Node: 1, Keys: []customer.Key{k}}, {Record: id(2), Node: 2, Keys: []customer.Key{k}}},
+		Keys: []customer.KeySet{{Node: node(1), Keys: []customer.Key{k}}, {Node: node(2), Keys: []customer.Key{k}}},
 	})
 	var records []*customer.Record
 	var holders [][]customer.Holder
@@ -242,10 +242,10 @@ func testStaysAsItWas(t *testing.T, s Store) {
 	changed.Revision, changed.Scopes = 9, nil
 	apply(t, s, customer.Delta{
 		Records: []*customer.Record{changed}, Members: []customer.Membership{live(1, 1), live(2, 2)},
-		Keys: []customer.KeySet{{Record: id(1)}, {Record: id(2), Node: 3, Keys: []customer.Key{k}}},
+		Keys: []customer.KeySet{{Node: node(1)}, {Node: node(2)}, {Node: node(3), Keys: []customer.Key{k}}},
 	})
 	same(t, "a record", []*customer.Record{record(1)}, records)
-	same(t, "holders", [][]customer.Holder{{{Record: id(1), Node: 1}, {Record: id(2), Node: 2}}}, holders)
+	same(t, "holders", [][]customer.Holder{{{Record: id(1), Node: node(1)}, {Record: id(2), Node: node(2)}}}, holders)
 	same(t, "a component", []*customer.Component{{Members: []customer.Membership{live(1, 1), live(2, 1)}}}, comps)
 }
 

@@ -226,7 +226,7 @@ func testInstallationKey(t *testing.T, s Store) {
 func testEachCustomer(t *testing.T, s Store) {
 	member := func(n byte) customer.Member { return customer.Member{Record: id(n), Source: "shop", Key: "k"} }
 	dead := live(3, 1)
-	dead.Live = false
+	dead.Live, dead.Node = false, customer.NodeID{}
 	gone := master(4, 2)
 	gone.Status = customer.Gone
 	in := interaction(t, 1, at, id(1), id(2))

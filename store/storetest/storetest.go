@@ -33,7 +33,7 @@ type Store interface {
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"what is written is read, in the order asked for": testRoundTrip,
-		"keys are held by live records, in order":         testHolders,
+		"keys are held by nodes, in order":                testHolders,
 		"components are whole and distinct":               testComponents,
 		"timelines are newest first":                      testTimeline,
 		"what records left is remembered":                 testFormer,
@@ -71,6 +71,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 var at = time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
 
 func id(n byte) customer.RecordID { return customer.RecordID{15: n} }
+
+func node(n byte) customer.NodeID { return customer.NodeID{n, 15: 1} }
 
 func version(n string) customer.Version {
 	return customer.Version{Source: customer.SourceVersion{Kind: customer.BySequence, Value: n, Scope: "s"}, Mapping: 2, Hash: 1<<63 + 7}
@@ -121,7 +123,7 @@ func interaction(t *testing.T, n byte, when time.Time, records ...customer.Recor
 }
 
 func live(n, component byte) customer.Membership {
-	return customer.Membership{Record: id(n), Component: id(component), Customer: id(component).Birth(0), Live: true}
+	return customer.Membership{Record: id(n), Component: id(component), Customer: id(component).Birth(0), Live: true, Node: node(n)}
 }
 
 func apply(t *testing.T, s Store, d customer.Delta) {
@@ -179,10 +181,16 @@ func testRoundTrip(t *testing.T, s Store) {
 
 func testHolders(t *testing.T, s Store) {
 	k1, k2 := customer.Key{Type: "email", Hash: 1<<64 - 1}, customer.Key{Type: "phone", Hash: 1<<64 - 1}
-	set := func(n byte, node uint64, keys ...customer.Key) customer.KeySet {
-		return customer.KeySet{Record: id(n), Node: node, Keys: keys}
+	set := func(n byte, keys ...customer.Key) customer.KeySet { return customer.KeySet{Node: node(n), Keys: keys} }
+	says := func(n, says byte) customer.Membership {
+		m := live(n, n)
+		m.Node = node(says)
+		return m
 	}
-	apply(t, s, customer.Delta{Keys: []customer.KeySet{set(3, 1<<63, k1), set(1, 5, k1, k2), set(2, 5, k1)}})
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{says(9, 3), says(8, 1), says(7, 1), says(6, 2)},
+		Keys:    []customer.KeySet{set(3, k1), set(1, k1, k2), set(2, k1), set(5, k2)},
+	})
 	want := func(title string, limit int, keys []customer.Key, want [][]customer.Holder) {
 		t.Helper()
 		view(t, s, func(v customer.View) error {
@@ -191,17 +199,34 @@ func testHolders(t *testing.T, s Store) {
 			return err
 		})
 	}
-	h := func(n byte, node uint64) customer.Holder { return customer.Holder{Record: id(n), Node: node} }
-	want("all", 9, []customer.Key{k2, k1, {Type: "none", Hash: 1}}, [][]customer.Holder{{h(1, 5)}, {h(1, 5), h(2, 5), h(3, 1<<63)}, nil})
-	want("limited", 2, []customer.Key{k1}, [][]customer.Holder{{h(1, 5), h(2, 5)}})
-	apply(t, s, customer.Delta{Keys: []customer.KeySet{set(1, 6, k2), set(2, 0)}})
-	want("replaced", 9, []customer.Key{k1, k2}, [][]customer.Holder{{h(3, 1<<63)}, {h(1, 6)}})
+	h := func(n, record byte) customer.Holder { return customer.Holder{Node: node(n), Record: id(record)} }
+	want("all that have a live record", 9, []customer.Key{k2, k1, {Type: "none", Hash: 1}},
+		[][]customer.Holder{{h(1, 7)}, {h(1, 7), h(2, 6), h(3, 9)}, nil})
+	want("limited", 2, []customer.Key{k1}, [][]customer.Holder{{h(1, 7), h(2, 6)}})
+	nodes := func(title string, limit int, want [][]customer.RecordID) {
+		t.Helper()
+		view(t, s, func(v customer.View) error {
+			got, err := v.Nodes(t.Context(), []customer.NodeID{node(3), node(1), node(4)}, limit)
+			same(t, title, want, got)
+			return err
+		})
+	}
+	nodes("records of nodes", 9, [][]customer.RecordID{{id(9)}, {id(7), id(8)}, nil})
+	nodes("limited records", 1, [][]customer.RecordID{{id(9)}, {id(7)}, nil})
+	nodes("no records", 0, [][]customer.RecordID{nil, nil, nil})
+	gone := customer.Membership{Record: id(7), Component: id(7), Customer: id(7).Birth(0)}
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{gone, says(6, 4)},
+		Keys:    []customer.KeySet{set(1, k2), set(2), set(4, k1)},
+	})
+	want("replaced", 9, []customer.Key{k1, k2}, [][]customer.Holder{{h(3, 9), h(4, 6)}, {h(1, 8)}})
+	nodes("moved records", 9, [][]customer.RecordID{{id(9)}, {id(8)}, {id(6)}})
 }
 
 func testComponents(t *testing.T, s Store) {
 	edge := func(a, b byte) customer.Edge {
 		return customer.Edge{
-			Pair: customer.NewPair(id(a), id(b)), Weight: -5 * customer.Bits, Threshold: 3,
+			NodePair: customer.NewNodePair(node(a), node(b)), Weight: -5 * customer.Bits, Threshold: 3,
 			Levels: []uint8{0, 200}, Rule: customer.MustLink, Against: true,
 		}
 	}
@@ -231,8 +256,8 @@ func testComponents(t *testing.T, s Store) {
 	alone := &customer.Component{Members: []customer.Membership{live(4, 4)}}
 	want("both, once each", []byte{4, 3, 9, 1}, alone, whole)
 	moved := live(3, 3)
-	moved.Live = false
-	apply(t, s, customer.Delta{Members: []customer.Membership{moved}, DropEdges: []customer.Pair{edge(2, 3).Pair}})
+	moved.Live, moved.Node = false, customer.NodeID{}
+	apply(t, s, customer.Delta{Members: []customer.Membership{moved}, DropEdges: []customer.NodePair{edge(2, 3).NodePair}})
 	want("after a record left", []byte{3, 2}, &customer.Component{Members: []customer.Membership{moved}}, &customer.Component{
 		Members: []customer.Membership{live(1, 1), live(2, 1)}, Edges: []customer.Edge{edge(1, 2)}, Decisions: []customer.Decision{same1},
 	})

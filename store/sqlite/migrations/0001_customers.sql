@@ -10,14 +10,18 @@ CREATE TABLE position (
 CREATE TABLE mapping (source TEXT NOT NULL, revision INTEGER NOT NULL, version TEXT NOT NULL, PRIMARY KEY (source, revision)) WITHOUT ROWID;
 
 CREATE TABLE record (id BLOB NOT NULL UNIQUE, body BLOB NOT NULL);
-CREATE TABLE held (record BLOB PRIMARY KEY, node INTEGER NOT NULL, keys BLOB NOT NULL) WITHOUT ROWID; -- keys: 8 bytes each
-CREATE TABLE record_key (key INTEGER NOT NULL, record BLOB NOT NULL, node INTEGER NOT NULL, PRIMARY KEY (key, record)) WITHOUT ROWID;
-CREATE TABLE edge (
+CREATE TABLE held (node BLOB PRIMARY KEY, keys BLOB NOT NULL) WITHOUT ROWID; -- keys: 8 bytes each
+CREATE TABLE node_key (key INTEGER NOT NULL, node BLOB NOT NULL, PRIMARY KEY (key, node)) WITHOUT ROWID;
+CREATE TABLE edge ( -- between nodes
   a BLOB NOT NULL, b BLOB NOT NULL, weight INTEGER NOT NULL, threshold INTEGER NOT NULL,
   levels BLOB NOT NULL, rule TEXT NOT NULL, against INTEGER NOT NULL, PRIMARY KEY (a, b)
 ) WITHOUT ROWID;
-CREATE TABLE member (record BLOB PRIMARY KEY, component BLOB NOT NULL, customer BLOB NOT NULL, live INTEGER NOT NULL) WITHOUT ROWID;
+-- Where a record is. Its node is what it says while it is live.
+CREATE TABLE member (
+  record BLOB PRIMARY KEY, component BLOB NOT NULL, customer BLOB NOT NULL, live INTEGER NOT NULL, node BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX member_component ON member (component);
+CREATE INDEX member_node ON member (node) WHERE live = 1;
 -- Customers that a record once belonged to: where an erasure looks for what is left of it.
 CREATE TABLE stay (record BLOB NOT NULL, customer BLOB NOT NULL, PRIMARY KEY (record, customer)) WITHOUT ROWID;
 CREATE TABLE decision (id TEXT PRIMARY KEY, a BLOB NOT NULL, b BLOB NOT NULL, undone INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
