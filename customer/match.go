@@ -149,26 +149,6 @@ type Step struct {
 	Detail     string `json:"detail,omitempty"` // may hold personal data
 }
 
-// Decision is a person's word on two records; it outranks every score, and not-same outranks same.
-type Decision struct {
-	ID     string       `json:"id"`
-	Kind   DecisionKind `json:"kind"`
-	Pair                // of records
-	Author string       `json:"author"`
-	Reason string       `json:"reason,omitempty"`
-	At     time.Time    `json:"at"`
-	Undone bool         `json:"undone,omitempty"` // a tombstone: decisions are never deleted
-}
-
-// DecisionKind is what a decision says.
-type DecisionKind string
-
-// The kinds of decision.
-const (
-	Same    DecisionKind = "same"
-	NotSame DecisionKind = "not-same"
-)
-
 // Explanation tells why two records are, or are not, the same party.
 type Explanation struct {
 	A         Member      `json:"a"`

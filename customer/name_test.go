@@ -376,9 +376,11 @@ func (l *life) draw(t *rapid.T) {
 		return
 	default:
 		if len(l.decisions) > 0 {
-			i := rapid.IntRange(0, len(l.decisions)-1).Draw(t, "undo")
-			l.decisions[i].Undone = true
-			l.say(t, l.decisions[i])
+			d := &l.decisions[rapid.IntRange(0, len(l.decisions)-1).Draw(t, "undo")]
+			if _, err := l.Undo(context.Background(), d.ID, "steward", l.now); err != nil {
+				t.Fatal(err)
+			}
+			d.Undone = true
 		}
 		return
 	}

@@ -271,31 +271,84 @@ func (r *Registry) Split(ctx context.Context, d Decision) error {
 func (r *Registry) decide(ctx context.Context, d Decision) error {
 	d.Pair = NewPair(d.A, d.B)
 	if d.A == d.B {
-		return event.Errorf(event.Permanent, "validation", "b", "a decision is about two different records")
+		return event.Errorf(event.Permanent, "validation", "b",
+			"both names lead to record %s: a decision is about two different records; name another one", d.A)
 	}
-	if d.Author == "" || d.At.IsZero() {
-		return event.Errorf(event.Permanent, "validation", "author", "a decision names its author and its time")
+	if err := signed(d.Author, d.At); err != nil {
+		return err
 	}
 	if d.ID == "" {
 		d.ID = d.id()
 	}
 	return r.store.Update(ctx, func(tx Tx) error {
-		known, err := tx.Records(ctx, []RecordID{d.A, d.B})
+		said, err := tx.Decisions(ctx, []string{d.ID})
 		if err != nil {
 			return err
 		}
-		for i, rec := range known {
-			if rec == nil {
-				return fmt.Errorf("record %s: %w", []RecordID{d.A, d.B}[i], ErrNotFound)
-			}
+		if said[0] != nil && said[0].Undone {
+			return nil // said again, as from an older log, it stays undone
 		}
-		w := newWork(r, tx, d.At)
-		w.decide(d, known)
-		if err := w.resolve(ctx); err != nil {
+		return r.settle(ctx, tx, d, d.At)
+	})
+}
+
+// signed tells whose decision it is that cannot be taken.
+func signed(author string, at time.Time) error {
+	if author == "" {
+		return event.Errorf(event.Permanent, "validation", "author", "a decision names its author: say who decides")
+	}
+	if at.IsZero() {
+		return event.Errorf(event.Permanent, "validation", "at", "a decision carries the time at which it was made: state it")
+	}
+	return nil
+}
+
+// settle lays a decision down, and brings the customers up to date with it.
+func (r *Registry) settle(ctx context.Context, tx Tx, d Decision, now time.Time) error {
+	known, err := tx.Records(ctx, []RecordID{d.A, d.B})
+	if err != nil {
+		return err
+	}
+	for i, rec := range known {
+		if rec == nil {
+			return event.Errorf(event.Permanent, "validation", []string{"a", "b"}[i],
+				"record %s: %w; onefold customer get lists the records of a customer", []RecordID{d.A, d.B}[i], ErrNotFound)
+		}
+	}
+	w := newWork(r, tx, now)
+	w.decide(d, known)
+	if err := w.resolve(ctx); err != nil {
+		return err
+	}
+	return tx.Apply(ctx, &w.delta)
+}
+
+// Undo takes a decision back. It is not deleted: it stays known as undone, by whom and when, and the evidence and the other decisions
+// speak again. One that is undone already stays as it is. It answers the decision as it stands then.
+func (r *Registry) Undo(ctx context.Context, id, author string, at time.Time) (*Decision, error) {
+	if err := signed(author, at); err != nil {
+		return nil, err
+	}
+	var out Decision
+	err := r.store.Update(ctx, func(tx Tx) error {
+		found, err := tx.Decisions(ctx, []string{id})
+		if err != nil {
 			return err
 		}
-		return tx.Apply(ctx, &w.delta)
+		if found[0] == nil {
+			return event.Errorf(event.Permanent, "validation", "id",
+				"a decision of that id: %w; onefold customer why shows the decision between two records", ErrNotFound)
+		}
+		if out = *found[0]; out.Undone {
+			return nil
+		}
+		out.Undone, out.UndoneBy, out.UndoneAt = true, author, at
+		return r.settle(ctx, tx, out, at)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // id names a decision by what it says, who said it and when: said twice, it is one decision.

@@ -306,6 +306,99 @@ func TestJoinAndSplit(t *testing.T) {
 	}
 }
 
+// A decision that is undone counts no longer, at once, and stays known; said again as an old log would, it stays undone.
+func TestAnUndoneDecisionStaysKnown(t *testing.T) {
+	for name, open := range houses() {
+		t.Run(name, func(t *testing.T) {
+			h := open(t)
+			h.absorb(t, upsert("a", "1", 1, ana), upsert("b", "1", 1, ana), upsert("b", "2", 1, zoe))
+			apart := customer.Decision{ID: "d1", Pair: h.pair([2]string{"a", "1"}, [2]string{"b", "1"}), Author: "kim", Reason: "twins", At: h.now}
+			joined := customer.Decision{ID: "d2", Pair: h.pair([2]string{"a", "1"}, [2]string{"b", "2"}), Author: "kim", At: h.now}
+			if err := errors.Join(h.Split(t.Context(), apart), h.Join(t.Context(), joined)); err != nil {
+				t.Fatal(err)
+			}
+			want := func(when string, a1b1, a1b2 bool) {
+				t.Helper()
+				a1, b1, b2 := h.of(t, "a", "1").ID, h.of(t, "b", "1").ID, h.of(t, "b", "2").ID
+				if (a1 == b1) != a1b1 || (a1 == b2) != a1b2 {
+					t.Errorf("%s: a/1 is with b/1: %t, with b/2: %t", when, a1 == b1, a1 == b2)
+				}
+			}
+			want("decided", false, true)
+			later := h.now.Add(time.Hour)
+			joined.Kind, joined.Undone, joined.UndoneBy, joined.UndoneAt = customer.Same, true, "lee", later
+			for range 2 { // the second one changes nothing
+				d, err := h.Undo(t.Context(), "d2", "lee", later)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(&joined, d); diff != "" {
+					t.Fatal(diff)
+				}
+				want("the join undone", false, false)
+				later = later.Add(time.Hour)
+			}
+			if _, err := h.Undo(t.Context(), "d1", "lee", later); err != nil {
+				t.Fatal(err)
+			}
+			want("both undone", true, false)
+			if err := h.Split(t.Context(), apart); err != nil {
+				t.Fatal(err)
+			}
+			want("said again", true, false)
+		})
+	}
+}
+
+func TestDecisionsThatAreNone(t *testing.T) {
+	h := open(t)
+	h.absorb(t, upsert("a", "1", 1, ana), upsert("b", "1", 1, zoe))
+	a, b := [2]string{"a", "1"}, [2]string{"b", "1"}
+	signed := func(p customer.Pair) customer.Decision { return customer.Decision{Pair: p, Author: "kim", At: h.now} }
+	anonymous, timeless := signed(h.pair(a, b)), signed(h.pair(a, b))
+	anonymous.Author, timeless.At = "", time.Time{}
+	for name, c := range map[string]struct {
+		d    customer.Decision
+		path string
+		says string
+	}{
+		"about one record":  {signed(customer.Pair{A: h.ids.Record("a", "1"), B: h.ids.Record("a", "1")}), "b", "two different records"},
+		"by nobody":         {anonymous, "author", "who decides"},
+		"at no time":        {timeless, "at", "the time"},
+		"of unknown record": {signed(customer.Pair{A: h.ids.Record("a", "1"), B: h.ids.Record("z", "9")}), "", "not found"},
+	} {
+		err := h.Join(t.Context(), c.d)
+		var e *event.Error
+		if !errors.As(err, &e) || c.path != "" && e.Path != c.path || !strings.Contains(e.Text, c.says) || event.ClassOf(err) != event.Permanent {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "of unknown record" && !errors.Is(err, customer.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := h.Undo(t.Context(), "none", "kim", h.now); !errors.Is(err, customer.ErrNotFound) {
+		t.Errorf("undo of what was never decided: %v", err)
+	}
+	if _, err := h.Undo(t.Context(), "none", "", h.now); event.ClassOf(err) != event.Permanent {
+		t.Errorf("undo by nobody: %v", err)
+	}
+}
+
+// houses are registries over each store that is at hand.
+func houses() map[string]func(*testing.T) *house {
+	return map[string]func(*testing.T) *house{
+		"memory": func(t *testing.T) *house { return open(t) },
+		"sqlite": func(t *testing.T) *house {
+			s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "onefold.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return over(s, installation(t, 1))
+		},
+	}
+}
+
 func TestReferenceBeforeParty(t *testing.T) {
 	h := open(t)
 	ref := customer.ReferenceKey("loyaltyNumber", "L-1")

@@ -48,6 +48,8 @@ type View interface {
 	// Former answers the ids of all customers that any of the records was part of before: distinct, in order. It may name those that they
 	// are part of now, too.
 	Former(ctx context.Context, of []RecordID) ([]CustomerID, error)
+	// Decisions answers the decision of each id, also one that is undone; nil where it is not known.
+	Decisions(ctx context.Context, ids []string) ([]*Decision, error)
 	// Interactions answers the interaction of each id, nil where it is not known.
 	Interactions(ctx context.Context, ids []InteractionID) ([]*Interaction, error)
 	// Timeline answers the interactions that any of the records takes part in, newest first, at most limit.
@@ -104,6 +106,29 @@ type Component struct {
 	Edges     []Edge       // between the nodes of its live records, by pair
 	Decisions []Decision   // not undone, by id
 }
+
+// Decision is a person's word on two records; it outranks every score, and not-same outranks same.
+type Decision struct {
+	ID     string       `json:"id"`
+	Kind   DecisionKind `json:"kind"`
+	Pair                // of records
+	Author string       `json:"author"`
+	Reason string       `json:"reason,omitempty"`
+	At     time.Time    `json:"at"`
+	Undone bool         `json:"undone,omitempty"` // a tombstone: decisions are never deleted
+	// Of an undone decision, who took it back and when.
+	UndoneBy string    `json:"undoneBy,omitempty"`
+	UndoneAt time.Time `json:"undoneAt,omitzero"`
+}
+
+// DecisionKind is what a decision says.
+type DecisionKind string
+
+// The kinds of decision.
+const (
+	Same    DecisionKind = "same"
+	NotSame DecisionKind = "not-same"
+)
 
 // Outbox is where changes of customers wait to be published.
 type Outbox interface {

@@ -35,6 +35,16 @@ func (v view) Former(ctx context.Context, of []customer.RecordID) ([]customer.Cu
 	return slices.Compact(out), ctx.Err()
 }
 
+func (v view) Decisions(ctx context.Context, ids []string) ([]*customer.Decision, error) {
+	out := make([]*customer.Decision, len(ids))
+	for i, id := range ids {
+		if d, known := v.s.decisions[id]; known {
+			out[i] = &d
+		}
+	}
+	return out, ctx.Err()
+}
+
 func (v view) Interactions(ctx context.Context, ids []customer.InteractionID) ([]*customer.Interaction, error) {
 	return pick(ctx, v.s.interactions, ids)
 }

@@ -226,6 +226,26 @@ func (v view) Former(ctx context.Context, of []customer.RecordID) ([]customer.Cu
 	return out, err
 }
 
+func (v view) Decisions(ctx context.Context, of []string) ([]*customer.Decision, error) {
+	out := make([]*customer.Decision, len(of))
+	asked, err := encode(of)
+	if err != nil || len(of) == 0 {
+		return out, err
+	}
+	const query = "SELECT e.key, d.body FROM json_each(?) e JOIN decision d ON d.id = e.value"
+	err = v.each(ctx, query, []any{string(asked)}, func(rows *sql.Rows) error {
+		var i int
+		var body sql.RawBytes
+		if err := rows.Scan(&i, &body); err != nil {
+			return err
+		}
+		d, err := decode[customer.Decision](body)
+		out[i] = d
+		return err
+	})
+	return out, err
+}
+
 func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) ([]*customer.Interaction, error) {
 	if len(of) == 0 || limit <= 0 {
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -266,5 +267,33 @@ func testFormer(t *testing.T, s Store) {
 		none, err2 := v.Former(t.Context(), nil)
 		same(t, "of nothing", []customer.CustomerID(nil), none)
 		return errors.Join(err, err2)
+	})
+}
+
+// testDecisions asks for decisions by their ids, standing and undone.
+func testDecisions(t *testing.T, s Store) {
+	one := customer.Decision{
+		ID: "d\"1", Kind: customer.Same, Pair: customer.NewPair(id(1), id(2)), Author: "kim", Reason: "called", At: at,
+	}
+	two := one
+	two.ID, two.Kind = "d2", customer.NotSame
+	want := func(title string, want ...*customer.Decision) {
+		t.Helper()
+		view(t, s, func(v customer.View) error {
+			got, err := v.Decisions(t.Context(), []string{"d2", "none", "d\"1"})
+			same(t, title, want, got)
+			return err
+		})
+	}
+	apply(t, s, customer.Delta{Decisions: []customer.Decision{one, two}})
+	want("as they came", &two, nil, &one)
+	undone := two
+	undone.Undone, undone.UndoneBy, undone.UndoneAt = true, "lee", at.Add(time.Hour)
+	apply(t, s, customer.Delta{Decisions: []customer.Decision{undone}})
+	want("one undone", &undone, nil, &one)
+	view(t, s, func(v customer.View) error {
+		none, err := v.Decisions(t.Context(), nil)
+		same(t, "of nothing", []*customer.Decision(nil), none)
+		return err
 	})
 }

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"keys are held by nodes, in order":                testHolders,
 		"components are whole and distinct":               testComponents,
 		"timelines are newest first":                      testTimeline,
+		"decisions are never deleted":                     testDecisions,
 		"what records left is remembered":                 testFormer,
 		"positions fence and count once":                  testPositions,
 		"a failed transaction leaves nothing":             testRollback,
