@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -37,12 +38,14 @@ type guard struct {
 
 	mu    sync.Mutex
 	conns map[*guarded]struct{}
+	forms map[apiVersion]*form
 }
 
 func newGuard(ln net.Listener, c BrokerConfig) *guard {
 	return &guard{
 		Listener: ln, log: c.Log, maxFrame: c.MaxFrame,
 		slots: make(chan struct{}, c.MaxConnections), opened: make(chan struct{}), conns: map[*guarded]struct{}{},
+		forms: map[apiVersion]*form{},
 	}
 }
 
@@ -77,7 +80,7 @@ func (g *guard) Accept() (net.Conn, error) {
 // watch wraps a connection; its context ends when it is closed.
 func (g *guard) watch(conn net.Conn) *guarded {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &guarded{Conn: conn, guard: g, ctx: ctx, cancel: cancel}
+	return &guarded{Conn: conn, guard: g, ctx: ctx, cancel: cancel, check: checker{form: g.form}}
 }
 
 func (g *guard) closeAll() {
@@ -208,13 +211,28 @@ func frameSize(head []byte, limit int) (int64, error) {
 	return 0, fmt.Errorf("a request of %d bytes, the limit is %d", n, limit)
 }
 
+// form answers how requests of one kind lie in their bytes; it is found out once.
+func (g *guard) form(of apiVersion) *form {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f, ok := g.forms[of]
+	if !ok {
+		f = newForm(of)
+		g.forms[of] = f
+	}
+	return f
+}
+
 // checker checks requests; it is used by one goroutine.
-type checker struct{ decoder decoder }
+type checker struct {
+	form    func(apiVersion) *form
+	decoder decoder
+}
 
 // frame answers the request, size included, as the broker may read it: of a known key and version, well formed, and with
 // record batches that a broker which looks inside would take. Parsing is what could panic, so it does so here first, where
-// that ends one connection. One thing is left: a count of tags within the body that is a lie keeps kmsg counting, up to a
-// minute, in this connection's goroutine; others are served meanwhile, and only this machine can send it.
+// that ends one connection. Before that the counts are held against the bytes there are: kmsg makes room for as many elements
+// and looks for as many tags as it is told, four billion if need be.
 func (k *checker) frame(frame []byte, known versions) (checked []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -233,22 +251,24 @@ func (k *checker) frame(frame []byte, known versions) (checked []byte, err error
 	if version < span.min || version > span.max {
 		return nil, fmt.Errorf("%s version %d, the broker knows %d to %d", kmsg.NameForKey(key), version, span.min, span.max)
 	}
-	_ = r.NullableString() // client id
 	req := kmsg.RequestForKey(key)
 	if req == nil {
 		return nil, fmt.Errorf("request %d is not known", key)
 	}
+	_ = r.NullableString() // client id
 	req.SetVersion(version)
-	if req.IsFlexible() {
-		for tags := r.Uvarint(); tags > 0 && r.Ok(); tags-- { // kmsg's own loop counts on where there is nothing left: 28 s
-			r.Uvarint()
-			r.Span(int(r.Uvarint()))
-		}
+	w := walk{Reader: r, flexible: req.IsFlexible()}
+	if w.flexible {
+		w.tags(false)
 	}
-	if !r.Ok() {
-		return nil, fmt.Errorf("the head of a %s request cannot be read", kmsg.NameForKey(key))
+	body := w.Src
+	if f := k.form(apiVersion{key, version}); w.well() {
+		w.form(f)
 	}
-	if err := req.ReadFrom(r.Src); err != nil {
+	if !w.well() {
+		return nil, fmt.Errorf("a %s request that cannot be read: %w", kmsg.NameForKey(key), cmp.Or(w.fault, errCut))
+	}
+	if err := req.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("a %s request that cannot be read: %w", kmsg.NameForKey(key), err)
 	}
 	return frame, k.limits(req)
