@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -53,7 +54,8 @@ type work struct {
 	after   map[RecordID]*Record // folded into in this transaction
 	changed map[RecordID]bool    // and really changed
 	touched []RecordID           // those that changed, in the order in which they did
-	erased  []RecordID           // to be freed of their interactions
+	erased  map[RecordID]bool    // on which an erasure took effect
+	reach   []RecordID           // whose erasures may reach records that were merged into them
 
 	interactions map[InteractionID]*Interaction // newest known of those named
 	isFresh      map[InteractionID]bool         // to be written
@@ -69,7 +71,7 @@ type work struct {
 func newWork(r *Registry, tx View, now time.Time) *work {
 	return &work{
 		r: r, tx: tx, now: now,
-		before: map[RecordID]*Record{}, after: map[RecordID]*Record{}, changed: map[RecordID]bool{},
+		before: map[RecordID]*Record{}, after: map[RecordID]*Record{}, changed: map[RecordID]bool{}, erased: map[RecordID]bool{},
 		interactions: map[InteractionID]*Interaction{}, isFresh: map[InteractionID]bool{},
 		features: map[RecordID]*Features{},
 	}
@@ -109,6 +111,9 @@ func (w *work) absorb(ctx context.Context, messages []Mapped) error {
 	for i := range messages {
 		w.out.Results = append(w.out.Results, w.message(&messages[i], steps))
 	}
+	if err := w.cascade(ctx); err != nil {
+		return err
+	}
 	return w.finish(ctx)
 }
 
@@ -124,6 +129,7 @@ func (w *work) finish(ctx context.Context) error {
 	for _, id := range w.fresh {
 		w.delta.Interactions = append(w.delta.Interactions, w.interactions[id])
 	}
+	w.delta.Erased = slices.SortedFunc(maps.Keys(w.erased), compareIDs)
 	return w.resolve(ctx)
 }
 
@@ -193,24 +199,41 @@ func (w *work) record(id RecordID) *Record {
 	return w.before[id]
 }
 
-// fold folds a statement into a record, a new one if need be.
-func (w *work) fold(id RecordID, op Op, c *Change, statements []Statement) (event.Outcome, string) {
+// open answers a record to fold into, a new one if need be. It must have been loaded.
+func (w *work) open(id RecordID, source string) *Record {
 	rec := w.after[id]
 	if rec == nil {
 		if old := w.before[id]; old != nil {
 			rec = old.Clone()
 		} else {
-			rec = &Record{ID: id, Source: c.Source, Born: w.now}
+			rec = &Record{ID: id, Source: source, Born: w.now}
 		}
 		w.after[id] = rec
 	}
-	outcome, reason := rec.Fold(op, c, statements)
-	if outcome != event.Ignored && outcome != event.Duplicate && !w.changed[id] { // those two change nothing
+	return rec
+}
+
+// touch marks a record as really changed.
+func (w *work) touch(id RecordID) {
+	if !w.changed[id] {
 		w.changed[id] = true
 		w.touched = append(w.touched, id)
 	}
+}
+
+// fold folds a statement into a record, a new one if need be.
+func (w *work) fold(id RecordID, op Op, c *Change, statements []Statement) (event.Outcome, string) {
+	rec := w.open(id, c.Source)
+	news := op != Erase && rec.lose(c.Version, statements)
+	outcome, reason := rec.Fold(op, c, statements)
+	if news || outcome != event.Ignored && outcome != event.Duplicate { // those two change nothing else
+		w.touch(id)
+	}
 	if op == Erase && outcome == event.Applied {
-		w.erased = append(w.erased, id)
+		w.erased[id] = true
+	}
+	if news || w.erased[id] {
+		w.reach = append(w.reach, id)
 	}
 	return outcome, reason
 }
@@ -312,28 +335,26 @@ func (in *Interaction) forgotten() *Interaction { return &Interaction{ID: in.ID,
 // Forgotten tells what is left of an interaction after the erasure of a party: its id and its version.
 func (in *Interaction) Forgotten() bool { return in.Type == "" }
 
-// dropErased forgets the interactions that the erasure of a party covers.
+// dropErased forgets the interactions that the erasure of a party covers, those stored and those of this transaction.
 func (w *work) dropErased(ctx context.Context) error {
-	for _, id := range w.erased {
-		stored, err := w.tx.Timeline(ctx, []RecordID{id}, maxErased)
-		if err != nil {
-			return err
-		}
-		for _, in := range stored {
-			if named := w.interactions[in.ID]; named != nil {
-				in = named
-			}
-			w.forget(id, in)
-		}
-		for _, touched := range slices.Clone(w.fresh) {
-			w.forget(id, w.interactions[touched])
-		}
+	if len(w.erased) == 0 {
+		return nil
 	}
-	return nil
+	err := w.partaken(ctx, slices.SortedFunc(maps.Keys(w.erased), compareIDs), func(in *Interaction) {
+		if named := w.interactions[in.ID]; named != nil {
+			in = named
+		}
+		w.forget(in)
+	})
+	for _, id := range slices.Clone(w.fresh) {
+		w.forget(w.interactions[id])
+	}
+	return err
 }
 
-func (w *work) forget(id RecordID, in *Interaction) {
-	if w.after[id].Forgets(in.Version) && slices.ContainsFunc(in.Parties, func(p Party) bool { return p.Record == id }) {
+// forget leaves of an interaction only its id and version, if an erasure of this transaction covers it.
+func (w *work) forget(in *Interaction) {
+	if slices.ContainsFunc(in.Parties, func(p Party) bool { return w.erased[p.Record] && w.after[p.Record].Forgets(in.Version) }) {
 		w.keep(in.forgotten())
 	}
 }

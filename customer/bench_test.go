@@ -78,3 +78,42 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkErase measures a message of so many erasures, each of a party with a stored interaction, among as many new interactions: its
+// time should grow as the number does.
+func BenchmarkErase(b *testing.B) {
+	for _, n := range []int{1_000, 4_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			version := 0
+			h := open(b)
+			party := func(i int) customer.Change {
+				return customer.Change{
+					Key: fmt.Sprint(i), Op: customer.Patch, Version: sequence(version, "p"),
+					Interactions: []customer.Interaction{{Key: fmt.Sprint("order:", i), Type: "order"}},
+				}
+			}
+			absorb := func(changes []customer.Change) {
+				m := &event.Message{Source: "shop", Topic: "t", Offset: int64(version)}
+				sealed, _ := customer.Seal(changes, m, 1)
+				if _, err := h.Absorb(b.Context(), customer.Batch{Now: start, Messages: []customer.Mapped{{Message: m, Changes: sealed}}}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				b.StopTimer()
+				var known, both []customer.Change
+				version += 2
+				for i := range n {
+					known, both = append(known, party(i)), append(both, party(n+i))
+				}
+				absorb(known)
+				for i := range n {
+					both = append(both, customer.Change{Key: fmt.Sprint(i), Op: customer.Erase, Version: sequence(version+1, "p")})
+				}
+				b.StartTimer()
+				absorb(both)
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "erasures/s")
+		})
+	}
+}

@@ -37,6 +37,9 @@ type cluster struct {
 func (w *work) decide(d Decision, known []*Record) {
 	for _, rec := range known {
 		w.before[rec.ID] = rec
+		if rec.Erased() {
+			d.Reason = "" // it may name whom the erasure was for
+		}
 	}
 	w.decisions = append(w.decisions, d)
 	w.delta.Decisions = append(w.delta.Decisions, d)

@@ -5,11 +5,13 @@ package customer
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,4 +211,172 @@ func (v Version) positionless() SourceVersion {
 		return SourceVersion{Kind: ByPosition}
 	}
 	return v.Source
+}
+
+// Forget erases a customer at the wish of its data subject: every record that is or ever was part of it, living or deleted, unless it is
+// a living part of somebody else by now, and all that these records took part in. Customers that were merged into it are it. Its id stays
+// known as erased. What the same sources say later is accepted only where it is provably later.
+func (r *Registry) Forget(ctx context.Context, id CustomerID, now time.Time) error {
+	return r.store.Update(ctx, func(tx Tx) error {
+		w := newWork(r, tx, now)
+		c, err := follow(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		records, err := w.subject(ctx, id, c.ID)
+		if err != nil {
+			return err
+		}
+		if err := w.eraseAll(ctx, records); err != nil {
+			return err
+		}
+		if err := w.finish(ctx); err != nil {
+			return err
+		}
+		w.end(c)
+		return tx.Apply(ctx, &w.delta)
+	})
+}
+
+// subject answers the records that an erasure of a customer reaches; asked is the id or the alias by which it was named.
+func (w *work) subject(ctx context.Context, asked, id CustomerID) ([]RecordID, error) {
+	known := map[CustomerID]*Customer{}
+	var reached []RecordID
+	seen := map[CustomerID]bool{asked: true, id: true}
+	for of := slices.Collect(maps.Keys(seen)); len(of) > 0; {
+		found, err := w.tx.Members(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		members := slices.Concat(found...)
+		var records []RecordID
+		for _, m := range members {
+			records = append(records, m.Record)
+		}
+		customers, err := w.tx.Former(ctx, records)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			customers = append(customers, m.Customer)
+		}
+		if err := w.chains(ctx, known, customers); err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if !m.Live || lead(known, m.Customer) == id {
+				reached = append(reached, m.Record)
+			}
+		}
+		of = nil
+		for _, c := range customers {
+			if lead(known, c) == id && !seen[c] {
+				seen[c] = true
+				of = append(of, c)
+			}
+		}
+	}
+	return distinct(reached), nil
+}
+
+// eraseAll lays an erasure on records in every scope that is known of them: their own statements' and those of what they took part in.
+func (w *work) eraseAll(ctx context.Context, ids []RecordID) error {
+	if err := w.load(ctx, ids); err != nil {
+		return err
+	}
+	heard := map[RecordID]*Record{} // the newest versions known, by scope
+	for _, id := range ids {
+		if rec := w.before[id]; rec != nil {
+			heard[id] = &Record{}
+			for i := range rec.Scopes {
+				heard[id].hear(later(rec.Scopes[i].Head, rec.Scopes[i].gone()))
+			}
+		}
+	}
+	err := w.partaken(ctx, ids, func(in *Interaction) {
+		for _, p := range in.Parties {
+			if rec := heard[p.Record]; rec != nil {
+				rec.hear(in.Version)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if rec := heard[id]; rec != nil && w.open(id, "").cover(rec.erasures()) {
+			w.touch(id)
+			w.erased[id] = true
+		}
+	}
+	return nil
+}
+
+// hear notes a version as erased if it is the newest of its scope.
+func (r *Record) hear(v Version) {
+	if !v.IsZero() {
+		s := r.scope(v.Source.scope())
+		s.Erased = later(s.Erased, v.last())
+	}
+}
+
+// cascade carries erasures on to the records that the source had merged or re-keyed into an erased one, and from those to theirs.
+func (w *work) cascade(ctx context.Context) error {
+	for from := distinct(w.reach); len(from) > 0; {
+		var lost []RecordID
+		for _, id := range from {
+			lost = append(lost, w.record(id).lost()...)
+		}
+		if err := w.load(ctx, lost); err != nil {
+			return err
+		}
+		var next []RecordID
+		for _, id := range from {
+			rec := w.record(id)
+			for _, loser := range rec.lost() {
+				if w.open(loser, rec.Source).cover(rec.erasures()) {
+					w.touch(loser)
+					w.erased[loser] = true
+					next = append(next, loser)
+				}
+			}
+		}
+		from = distinct(next)
+	}
+	return nil
+}
+
+// pageOfErased is how many interactions of erased records are read at a time. There may be any number of pages.
+const pageOfErased = 10_000
+
+// partaken calls fn for every stored interaction that any of the records takes part in.
+func (w *work) partaken(ctx context.Context, of []RecordID, fn func(*Interaction)) error {
+	for after := (InteractionID{}); len(of) > 0; {
+		page, err := w.tx.Partaken(ctx, of, after, pageOfErased)
+		if err != nil {
+			return err
+		}
+		for _, in := range page {
+			fn(in)
+		}
+		if len(page) < pageOfErased {
+			return nil
+		}
+		after = page[len(page)-1].ID
+	}
+	return nil
+}
+
+// end makes sure that a forgotten customer is known as erased, also if there was nothing left of it to erase.
+func (w *work) end(c *Customer) {
+	byID := func(c *Customer, id CustomerID) int { return bytes.Compare(c.ID[:], id[:]) }
+	i, written := slices.BinarySearchFunc(w.delta.Customers, c.ID, byID)
+	switch {
+	case written && w.delta.Customers[i].Status == Gone:
+		w.delta.Customers[i].Status = Erased
+	case !written && c.Status != Erased:
+		w.delta.Customers = slices.Insert(w.delta.Customers, i, &Customer{
+			ID: c.ID, Version: c.Version + 1, Status: Erased, CreatedAt: c.CreatedAt, UpdatedAt: w.now,
+		})
+	}
 }

@@ -28,7 +28,16 @@ type Scope struct {
 	Snapshot Version `json:"snapshot,omitzero"` // newest whole statement
 	Deleted  Version `json:"deleted,omitzero"`  // newest delete: no cell at or below it is kept, but links
 	Erased   Version `json:"erased,omitzero"`   // newest erasure: nothing at or below it is kept
+	Deaf     bool    `json:"deaf,omitempty"`    // erased, and another erasure did not name this scope: nothing of it is taken any more
+	Losers   []Loser `json:"losers,omitempty"`  // by record
 	Cells    []Cell  `json:"cells,omitempty"`   // by path
+}
+
+// Loser is a record that the source once merged or re-keyed into this one, by the oldest such statement. It outlives erasures,
+// because what erases the one, once the statement was made, erases the other.
+type Loser struct {
+	Record RecordID `json:"record"`
+	Since  Version  `json:"since"`
 }
 
 // Cell is what a scope says about one path: the newest value stated (set, cleared or redacted), and the newest
@@ -68,22 +77,22 @@ func (r *Record) Live() bool {
 	said := false
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
-		if gone := s.gone(); !gone.IsZero() && s.Head.Compare(gone) <= 0 {
+		if !s.Deleted.IsZero() && s.Head.Compare(s.Deleted) <= 0 {
 			return false
 		}
-		said = said || !s.Head.IsZero()
+		said = said || !s.Head.IsZero() // what an erasure covers has no head any more
 	}
 	return said
 }
 
 // Erased tells whether the record was erased and nothing was accepted since.
 func (r *Record) Erased() bool {
-	for i := range r.Scopes {
-		if s := &r.Scopes[i]; !s.Erased.IsZero() && s.Head.Compare(s.Erased) <= 0 {
-			return true
-		}
-	}
-	return false
+	return r.wasErased() && !slices.ContainsFunc(r.Scopes, func(s Scope) bool { return !s.Head.IsZero() })
+}
+
+// wasErased tells whether an erasure was ever laid down.
+func (r *Record) wasErased() bool {
+	return slices.ContainsFunc(r.Scopes, func(s Scope) bool { return !s.Erased.IsZero() })
 }
 
 // Superseded tells whether the source has merged or re-keyed the record into another of its own.
@@ -145,20 +154,19 @@ func (r *Record) Clone() *Record {
 	c.Scopes = slices.Clone(r.Scopes)
 	for i := range c.Scopes {
 		c.Scopes[i].Cells = slices.Clone(c.Scopes[i].Cells)
+		c.Scopes[i].Losers = slices.Clone(c.Scopes[i].Losers)
 	}
 	return &c
 }
 
-// Forgets tells whether an erasure makes the record deaf to a version: one that is not later than the erasure, or that
-// does not compare with it.
+// Forgets tells whether an erasure makes the record deaf to a version: one that is not later than the erasure of its scope, or whose
+// scope an erasure did not name, because then nothing shows that it is later.
 func (r *Record) Forgets(v Version) bool {
-	for i := range r.Scopes {
-		s := &r.Scopes[i]
-		if !s.Erased.IsZero() && (s.Name != v.Source.scope() || v.Compare(s.Erased) <= 0) {
-			return true
-		}
+	if !r.wasErased() {
+		return false
 	}
-	return false
+	i, found := r.find(v.Source.scope())
+	return !found || r.Scopes[i].Erased.IsZero() || r.Scopes[i].Deaf || v.Compare(r.Scopes[i].Erased) <= 0
 }
 
 // Fold takes one statement of a sealed change into the record (invariant 3). Any permutation of the same statements, with
@@ -167,6 +175,7 @@ func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, 
 	if op == Erase {
 		return r.erase(c.Version), ""
 	}
+	r.lose(c.Version, statements)
 	if r.Forgets(c.Version) {
 		return event.Ignored, "erased"
 	}
@@ -241,33 +250,96 @@ func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 	return won
 }
 
-// erase lays down an erasure. What is left is the id of the record and the version.
+// erase lays down the erasure of a source: it names one scope. What is left is the id of the record and versions.
 func (r *Record) erase(v Version) event.Outcome {
-	// Not later is meant by the source's version: a mended mapping must not bring back what was erased.
-	v.Mapping, v.Hash = math.MaxInt64, math.MaxUint64
-	s := r.scope(v.Source.scope())
-	d := v.Compare(s.Erased)
-	if d <= 0 {
-		return []event.Outcome{event.Stale, event.Duplicate}[1+d]
+	v = v.last()
+	if i, found := r.find(v.Source.scope()); found {
+		if d := v.Compare(r.Scopes[i].Erased); d <= 0 {
+			return []event.Outcome{event.Stale, event.Duplicate}[1+d]
+		}
 	}
-	s.Erased = v
-	erased := 0
-	for i := range r.Scopes {
-		erased += b2i(!r.Scopes[i].Erased.IsZero())
+	r.cover([]Scope{{Name: v.Source.scope(), Erased: v}})
+	return event.Applied
+}
+
+// last answers the greatest version of the same source version. Not later than an erasure is meant by the source's version: a mended
+// mapping must not bring back what was erased.
+func (v Version) last() Version {
+	v.Mapping, v.Hash = math.MaxInt64, math.MaxUint64
+	return v
+}
+
+// cover lays down an erasure that names scopes, by name: what each of them says later is heard. What all other scopes say cannot be
+// shown to be later and is not. Of several erasures each must let a statement through: so an erasure only ever takes away, and arrival
+// cannot matter. It answers whether anything is covered that was not.
+func (r *Record) cover(by []Scope) bool {
+	before, first := r.erasures(), !r.wasErased()
+	for _, e := range by {
+		s := r.scope(e.Name)
+		s.Deaf = e.Deaf || !first && (s.Erased.IsZero() || s.Deaf)
+		s.Erased = later(s.Erased, e.Erased)
 	}
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
-		if others := erased - b2i(!s.Erased.IsZero()); others > 0 {
-			*s = Scope{Name: s.Name, Erased: s.Erased}
+		s.Deaf = s.Deaf || !s.Erased.IsZero() && !slices.ContainsFunc(by, func(e Scope) bool { return e.Name == s.Name })
+		if s.Deaf || s.Erased.IsZero() {
+			*s = Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf, Losers: s.Losers}
 			continue
 		}
 		s.purge()
 	}
-	r.Scopes = slices.DeleteFunc(r.Scopes, func(s Scope) bool { return s.Head.IsZero() && s.Erased.IsZero() })
+	r.Scopes = slices.DeleteFunc(r.Scopes, func(s Scope) bool { return s.Head.IsZero() && s.Erased.IsZero() && len(s.Losers) == 0 })
 	if r.Erased() {
 		r.Key = ""
 	}
-	return event.Applied
+	return !slices.EqualFunc(before, r.erasures(), func(a, b Scope) bool {
+		return a.Name == b.Name && a.Erased == b.Erased && a.Deaf == b.Deaf
+	})
+}
+
+// erasures answers what was erased of the record, by scope.
+func (r *Record) erasures() []Scope {
+	var out []Scope
+	for _, s := range r.Scopes {
+		if !s.Erased.IsZero() {
+			out = append(out, Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf})
+		}
+	}
+	return out
+}
+
+// lose notes the records that statements merge into this one, whether or not they are heard, and answers whether any is news.
+func (r *Record) lose(v Version, statements []Statement) (news bool) {
+	for _, st := range statements {
+		var id RecordID
+		if st.Path.Name != FieldLink || st.State != Set || st.Value.Parts["kind"] != LinkMergedFrom ||
+			id.UnmarshalText([]byte(st.Value.Parts["record"])) != nil {
+			continue
+		}
+		s := r.scope(v.Source.scope())
+		i, found := slices.BinarySearchFunc(s.Losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
+		switch {
+		case !found:
+			s.Losers, news = slices.Insert(s.Losers, i, Loser{Record: id, Since: v}), true
+		case v.Compare(s.Losers[i].Since) < 0:
+			s.Losers[i].Since, news = v, true
+		}
+	}
+	return news
+}
+
+// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
+// they are erased of as well, in whatever order that comes.
+func (r *Record) lost() []RecordID {
+	var out []RecordID
+	for i := range r.Scopes {
+		for _, l := range r.Scopes[i].Losers {
+			if r.Forgets(l.Since) {
+				out = append(out, l.Record)
+			}
+		}
+	}
+	return out
 }
 
 // purge drops what a delete or an erasure covers, so that the scope is the same whatever came first.
@@ -302,11 +374,15 @@ func (s *Scope) gone() Version { return later(s.Deleted, s.Erased) }
 
 // scope answers the scope of a name, a new one if need be.
 func (r *Record) scope(name string) *Scope {
-	i, found := slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
+	i, found := r.find(name)
 	if !found {
 		r.Scopes = slices.Insert(r.Scopes, i, Scope{Name: name})
 	}
 	return &r.Scopes[i]
+}
+
+func (r *Record) find(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
 }
 
 func later(a, b Version) Version {

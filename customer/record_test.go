@@ -67,6 +67,11 @@ func sayings(scopes []string) *rapid.Generator[[]said] {
 		s.change = sealed[0]
 		if to := s.change.Others; to != nil {
 			s.statements = linked(to[0], s.statements)
+			loser := customer.RecordID{15: 7}.String()
+			s.statements = append(s.statements, customer.Statement{
+				Path: customer.Path{Name: customer.FieldLink, ID: loser}, State: customer.Set,
+				Value: customer.Value{Parts: map[string]string{"kind": customer.LinkMergedFrom, "record": loser}},
+			})
 		}
 		return s
 	}), 0, 9)
@@ -82,7 +87,7 @@ func fold(all []said) *customer.Record {
 
 // Any permutation of the same statements, with duplicates, folds to the same record (invariant 3).
 func TestFoldForgetsArrival(t *testing.T) {
-	for _, scopes := range [][]string{{"one"}, {"one", "two"}} {
+	for _, scopes := range [][]string{{"one"}, {"one", "two"}, {"one", "two", "three"}} {
 		t.Run(fmt.Sprint(len(scopes), " scopes"), rapid.MakeCheck(func(t *rapid.T) {
 			all := sayings(scopes).Draw(t, "changes")
 			want := fold(all)

@@ -31,7 +31,6 @@ func NewRegistry(store Store, matcher Matcher, merger Merger, ids IDs) *Registry
 const (
 	MaxFound    = 1_000 // customers that Find answers
 	MaxTimeline = 1_000 // interactions that Timeline answers
-	maxErased   = 1_000_000
 )
 
 // Customer answers the customer of an id; of an alias the customer that it now leads to. ErrNotFound if the id was never published.
@@ -355,34 +354,6 @@ func (r *Registry) Undo(ctx context.Context, id, author string, at time.Time) (*
 func (d *Decision) id() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%q|%d", d.Kind, d.A, d.B, d.Author, d.At.UnixNano()))
 	return "dec_" + hex.EncodeToString(sum[:12])
-}
-
-// Forget erases a customer at the wish of its data subject: every live record of it and their interactions. Its id stays
-// known as erased. Later statements of the same sources are accepted only where they are provably later.
-func (r *Registry) Forget(ctx context.Context, id CustomerID, now time.Time) error {
-	return r.store.Update(ctx, func(tx Tx) error {
-		c, err := follow(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		ids := make([]RecordID, len(c.Members))
-		for i, m := range c.Members {
-			ids[i] = m.Record
-		}
-		w := newWork(r, tx, now)
-		if err := w.load(ctx, ids); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			for _, s := range w.before[id].Scopes {
-				w.fold(id, Erase, &Change{Version: later(s.Head, s.gone())}, nil)
-			}
-		}
-		if err := w.finish(ctx); err != nil {
-			return err
-		}
-		return tx.Apply(ctx, &w.delta)
-	})
 }
 
 func distinct(ids []RecordID) []RecordID {

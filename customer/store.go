@@ -54,6 +54,11 @@ type View interface {
 	Interactions(ctx context.Context, ids []InteractionID) ([]*Interaction, error)
 	// Timeline answers the interactions that any of the records takes part in, newest first, at most limit.
 	Timeline(ctx context.Context, of []RecordID, limit int) ([]*Interaction, error)
+	// Partaken answers the interactions behind an id that any of the records takes part in, in the order of their ids, at most limit.
+	Partaken(ctx context.Context, of []RecordID, after InteractionID, limit int) ([]*Interaction, error)
+	// Members answers for each customer the records that are or ever were part of it, live or not, in the order of their ids, each with
+	// where it is now.
+	Members(ctx context.Context, of []CustomerID) ([][]Membership, error)
 }
 
 // Tx is a View inside a transaction that can write.
@@ -76,6 +81,10 @@ type Delta struct {
 	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
 	Decisions    []Decision     // new, or changed by an undo
 	Dead         []event.DeadLetter
+	// Erased are the records on which an erasure took effect, whatever they are afterwards. All copies of what they said go with it:
+	// of every customer that such a record is or ever was part of, the versions before the newest and what of them waits in the outbox,
+	// and the reasons of decisions about such a record. The newest version is still published.
+	Erased []RecordID
 }
 
 // KeySet is the keys that a node holds.

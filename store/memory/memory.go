@@ -34,6 +34,7 @@ type state struct {
 	customers    map[customer.CustomerID]*customer.Customer
 	ofCustomer   map[customer.CustomerID]map[customer.RecordID]bool
 	stays        map[customer.RecordID]map[customer.CustomerID]bool // customers that a record is or was part of
+	residents    map[customer.CustomerID]map[customer.RecordID]bool // and the other way round
 	interactions map[customer.InteractionID]*customer.Interaction
 	ofRecord     map[customer.RecordID]map[customer.InteractionID]bool
 	decisions    map[string]customer.Decision
@@ -59,6 +60,7 @@ func New() *Store {
 			members: map[customer.RecordID]customer.Membership{}, components: map[customer.RecordID][]customer.RecordID{},
 			customers: map[customer.CustomerID]*customer.Customer{}, ofCustomer: map[customer.CustomerID]map[customer.RecordID]bool{},
 			stays:        map[customer.RecordID]map[customer.CustomerID]bool{},
+			residents:    map[customer.CustomerID]map[customer.RecordID]bool{},
 			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
 			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
 		},

@@ -158,15 +158,18 @@ func (s *Store) apply(d *customer.Delta) error {
 	return nil
 }
 
-// forget follows an erasure to what still waits to be published of the customers that a record is or once was part of. Their newest
-// versions stay: they say what is true now.
+// forget follows an erasure to its copies: what still waits to be published of the customers that a record is or once was part of, and
+// the reasons of decisions about it. The newest versions stay: they say what is true now.
 func (s *Store) forget(d *customer.Delta) {
 	touched := map[customer.CustomerID]bool{}
-	for _, r := range d.Records {
-		if r.Erased() {
-			for id := range s.stays[r.ID] {
-				touched[id] = true
-			}
+	for _, r := range d.Erased {
+		for id := range s.stays[r] {
+			touched[id] = true
+		}
+		for _, id := range s.decided[r] {
+			dec := s.decisions[id]
+			dec.Reason = ""
+			s.decisions[id] = dec
 		}
 	}
 	for _, c := range d.Customers {
@@ -240,6 +243,10 @@ func (s *Store) move(m customer.Membership) {
 		s.stays[m.Record] = map[customer.CustomerID]bool{}
 	}
 	s.stays[m.Record][m.Customer] = true
+	if s.residents[m.Customer] == nil {
+		s.residents[m.Customer] = map[customer.RecordID]bool{}
+	}
+	s.residents[m.Customer][m.Record] = true
 }
 
 // tell replaces an interaction.

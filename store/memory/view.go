@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -140,6 +141,32 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return out[:min(limit, len(out))], ctx.Err()
+}
+
+func (v view) Partaken(
+	ctx context.Context, of []customer.RecordID, after customer.InteractionID, limit int,
+) ([]*customer.Interaction, error) {
+	var ids []customer.InteractionID
+	for _, rec := range of {
+		for id := range v.s.ofRecord[rec] {
+			if bytes.Compare(id[:], after[:]) > 0 {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.SortFunc(ids, func(a, b customer.InteractionID) int { return bytes.Compare(a[:], b[:]) })
+	ids = slices.Compact(ids)
+	return v.Interactions(ctx, ids[:max(0, min(limit, len(ids)))])
+}
+
+func (v view) Members(ctx context.Context, of []customer.CustomerID) ([][]customer.Membership, error) {
+	out := make([][]customer.Membership, len(of))
+	for i, c := range of {
+		for _, rec := range slices.SortedFunc(maps.Keys(v.s.residents[c]), compare) {
+			out[i] = append(out[i], v.s.members[rec])
+		}
+	}
+	return out, ctx.Err()
 }
 
 func compare[ID ~[16]byte](a, b ID) int { return bytes.Compare(a[:], b[:]) }

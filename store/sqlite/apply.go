@@ -151,22 +151,16 @@ func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
 	})
 }
 
-// forget follows an erasure to where copies are: older versions of the customers that a record is or once was part of, and what of
-// those still waits to be published. The newest versions stay: they say what is true now.
+// forget follows an erasure to where copies are: older versions of the customers that a record is or once was part of, what of those
+// still waits to be published, and the reasons of decisions. The newest versions stay: they say what is true now.
 func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
-	var records []customer.RecordID
-	for _, r := range d.Records {
-		if r.Erased() {
-			records = append(records, r.ID)
-		}
-	}
 	var customers []customer.CustomerID
 	for _, c := range d.Customers {
 		if c.Status == customer.Erased {
 			customers = append(customers, c.ID)
 		}
 	}
-	if len(records)+len(customers) == 0 {
+	if len(d.Erased)+len(customers) == 0 {
 		return nil
 	}
 	t.erased = true
@@ -178,11 +172,34 @@ func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
 		"DELETE FROM outbox WHERE customer IN touched AND version < (SELECT c.version FROM customer c WHERE c.id = outbox.customer)",
 		"DELETE FROM customer_history WHERE customer IN touched",
 	} {
-		if _, err := t.raw.ExecContext(ctx, touched+query, ids(records), ids(customers)); err != nil {
+		if _, err := t.raw.ExecContext(ctx, touched+query, ids(d.Erased), ids(customers)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.silence(ctx, d.Erased)
+}
+
+// silence takes away the reasons of decisions about records: people write in their own words, and name whom they mean.
+func (t *tx) silence(ctx context.Context, of []customer.RecordID) error {
+	var spoken customer.Delta
+	const query = `SELECT d.body FROM decision d WHERE d.a IN (SELECT unhex(value) FROM json_each(?1))
+		OR d.b IN (SELECT unhex(value) FROM json_each(?1))`
+	err := t.each(ctx, query, []any{ids(of)}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		dec, err := decode[customer.Decision](body)
+		if err == nil && dec.Reason != "" {
+			dec.Reason = ""
+			spoken.Decisions = append(spoken.Decisions, *dec)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return t.decided(ctx, &spoken)
 }
 
 func (t *tx) interactions(ctx context.Context, d *customer.Delta) error {

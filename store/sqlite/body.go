@@ -25,6 +25,12 @@ func packRecord(r *customer.Record) []byte {
 		for _, v := range []customer.Version{s.Head, s.Snapshot, s.Deleted, s.Erased} {
 			p.version(v)
 		}
+		p.flag(s.Deaf)
+		p.len(len(s.Losers))
+		for _, l := range s.Losers {
+			p.id(l.Record)
+			p.version(l.Since)
+		}
 		p.len(len(s.Cells))
 		for j := range s.Cells {
 			c := &s.Cells[j]
@@ -48,6 +54,7 @@ func unpackRecord(u *unpacker) *customer.Record {
 		Scopes: many(u, func() customer.Scope {
 			return customer.Scope{
 				Name: u.text(), Head: u.version(), Snapshot: u.version(), Deleted: u.version(), Erased: u.version(),
+				Deaf: u.flag(), Losers: many(u, func() customer.Loser { return customer.Loser{Record: u.id(), Since: u.version()} }),
 				Cells: many(u, func() customer.Cell {
 					return customer.Cell{
 						Path: u.path(), State: customer.State(u.num()), Value: u.value(), Verified: u.flag(), //nolint:gosec // as written

@@ -203,6 +203,7 @@ func erased(d customer.Delta, version int64) customer.Delta {
 		out.Records = append(out.Records, &customer.Record{ID: d.Records[i].ID, Source: "shop", Scopes: []customer.Scope{{
 			Name: "sequence:", Erased: customer.Version{Source: customer.SourceVersion{Kind: customer.BySequence, Value: "2"}},
 		}}})
+		out.Erased = append(out.Erased, d.Records[i].ID)
 		m := d.Members[i]
 		m.Live = false
 		out.Members = append(out.Members, m)

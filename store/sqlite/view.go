@@ -268,3 +268,57 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 	})
 	return out, err
 }
+
+func (v view) Partaken(
+	ctx context.Context, of []customer.RecordID, after customer.InteractionID, limit int,
+) ([]*customer.Interaction, error) {
+	if len(of) == 0 || limit <= 0 {
+		return nil, nil
+	}
+	const query = `SELECT i.body FROM (SELECT DISTINCT p.interaction AS id FROM json_each(?) e JOIN party p ON p.record = unhex(e.value)
+		WHERE p.interaction > ? ORDER BY id LIMIT ?) t JOIN interaction i ON i.id = t.id ORDER BY t.id`
+	var out []*customer.Interaction
+	return out, v.each(ctx, query, []any{ids(of), after[:], limit}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		in, err := unpack(body, unpackInteraction)
+		out = append(out, in)
+		return err
+	})
+}
+
+// Members finds the living by what their customer says, the others and those that left by the indexes that are kept for it.
+func (v view) Members(ctx context.Context, of []customer.CustomerID) ([][]customer.Membership, error) {
+	out := make([][]customer.Membership, len(of))
+	masters, err := v.Customers(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	var living list
+	for i, c := range masters {
+		if c != nil {
+			for _, m := range c.Members {
+				living.row()
+				living.num(int64(i)).id(m.Record)
+			}
+		}
+	}
+	const query = `WITH found (i, record) AS (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?1)
+			UNION SELECT e.key, m.record FROM json_each(?2) e JOIN member m ON m.customer = unhex(e.value) AND m.live = 0
+			UNION SELECT e.key, s.record FROM json_each(?2) e JOIN stay s ON s.customer = unhex(e.value))
+		SELECT f.i, m.record, m.component, m.customer, m.live, m.node FROM found f JOIN member m ON m.record = f.record ORDER BY f.i, m.record`
+	return out, v.each(ctx, query, []any{living.String(), ids(of)}, func(rows *sql.Rows) error {
+		var i int
+		var record, component, cus, node sql.RawBytes
+		var m customer.Membership
+		if err := rows.Scan(&i, &record, &component, &cus, &m.Live, &node); err != nil {
+			return err
+		}
+		copy(m.Node[:], node)
+		m.Record, m.Component, m.Customer = customer.RecordID(record), customer.RecordID(component), customer.CustomerID(cus)
+		out[i] = append(out[i], m)
+		return nil
+	})
+}

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -37,50 +36,6 @@ func testClosed(t *testing.T, s Store) {
 		if ask() == nil {
 			t.Errorf("%s of a closed store answers", name)
 		}
-	}
-}
-
-// testErasure erases a record that was with two customers, while versions that name it still wait to be published.
-func testErasure(t *testing.T, s Store) {
-	named := func(n byte, version int64, text string) *customer.Customer {
-		c := master(n, version)
-		c.Attributes[0].Value, c.Attributes[0].Losers = customer.Text(text), nil
-		return c
-	}
-	apply(t, s, customer.Delta{
-		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1)},
-		Customers: []*customer.Customer{named(1, 1, "Erasmus"), named(2, 1, "Other"), named(3, 1, "Third")},
-	})
-	apply(t, s, customer.Delta{ // the record moves to another customer, and the first one goes on without it
-		Members: []customer.Membership{live(1, 2)}, Customers: []*customer.Customer{named(1, 2, "Nobody"), named(2, 2, "Erasmus")},
-	})
-	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9}
-	gone.Scopes = []customer.Scope{{Name: "sequence:s", Erased: version("9")}}
-	left := live(1, 2)
-	left.Live, left.Node = false, customer.NodeID{}
-	apply(t, s, customer.Delta{
-		Records: []*customer.Record{gone}, Members: []customer.Membership{left},
-		Customers: []*customer.Customer{named(2, 3, "Other")},
-	})
-	waiting, err := s.Pending(t.Context(), 0, 99)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
-	for _, e := range waiting {
-		ids = append(ids, e.ID)
-		if bytes.Contains(e.Value, []byte("Erasmus")) {
-			t.Errorf("entry %s still says what was erased", e.ID)
-		}
-	}
-	same(t, "what waits", []string{named(3, 1, "").PublishedID(), named(1, 2, "").PublishedID(), named(2, 3, "").PublishedID()}, ids)
-
-	erased := named(3, 2, "")
-	erased.Status, erased.Attributes = customer.Erased, nil
-	apply(t, s, customer.Delta{Customers: []*customer.Customer{erased}})
-	waiting, err = s.Pending(t.Context(), 0, 99)
-	if err != nil || len(waiting) != 3 || waiting[2].Value != nil {
-		t.Errorf("after a whole customer was erased its tombstone alone should wait: %v, %v", len(waiting), err)
 	}
 }
 

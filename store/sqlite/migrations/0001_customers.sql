@@ -22,10 +22,13 @@ CREATE TABLE member (
 ) WITHOUT ROWID;
 CREATE INDEX member_component ON member (component);
 CREATE INDEX member_node ON member (node) WHERE live = 1;
+CREATE INDEX member_left ON member (customer) WHERE live = 0; -- the living stand in the customer
 -- Customers that a record once belonged to: where an erasure looks for what is left of it.
 CREATE TABLE stay (record BLOB NOT NULL, customer BLOB NOT NULL, PRIMARY KEY (record, customer)) WITHOUT ROWID;
+CREATE INDEX stay_customer ON stay (customer);
 CREATE TABLE decision (id TEXT PRIMARY KEY, a BLOB NOT NULL, b BLOB NOT NULL, undone INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX decision_a ON decision (a);
+CREATE INDEX decision_b ON decision (b);
 
 CREATE TABLE customer (id BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX customer_status ON customer (status);

@@ -1,0 +1,324 @@
+package customer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/store/memory"
+	"github.com/onefold/onefold/store/storetest"
+)
+
+// onBoth runs a test over the store in memory and over the durable one: an erasure is kept where data rests.
+func onBoth(t *testing.T, test func(t *testing.T, h *house)) {
+	t.Helper()
+	for name, open := range map[string]func(t *testing.T) storetest.Store{
+		"memory": func(*testing.T) storetest.Store { return memory.New() },
+		"sqlite": func(t *testing.T) storetest.Store { return durable(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			t.Cleanup(func() { _ = s.Close() })
+			test(t, over(s, installation(t, 1)))
+		})
+	}
+}
+
+// noted is somebody with a secret, who joins with whoever else is her.
+func noted() []customer.Statement { return append(slices.Clone(ana), set("note", "secret")) }
+
+func erase(source, key string, version int) customer.Change {
+	return customer.Change{Source: source, Key: key, Op: customer.Erase, Version: sequence(version, "p")}
+}
+
+// order adds an order to a change.
+func order(c customer.Change, key string) customer.Change {
+	c.Interactions = append(c.Interactions, customer.Interaction{Key: key, Type: "order", Title: "secret"})
+	return c
+}
+
+// silent finds fault with whatever still says a text: what waits, what is exported, and timelines.
+func (h *house) silent(t *testing.T, text string) {
+	t.Helper()
+	waiting, err := h.store.Pending(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range waiting {
+		if bytes.Contains(e.Value, []byte(text)) {
+			t.Errorf("the outbox entry %s still says %q", e.ID, text)
+		}
+	}
+	for _, canonical := range []bool{false, true} {
+		var b bytes.Buffer
+		if err := h.Export(t.Context(), &b, canonical); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b.Bytes(), []byte(text)) {
+			t.Errorf("the export (canonical: %v) still says %q", canonical, text)
+		}
+	}
+}
+
+func (h *house) forget(t *testing.T, id customer.CustomerID) {
+	t.Helper()
+	if err := h.Forget(t.Context(), id, h.now); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := h.Customer(t.Context(), id); err != nil || c.Status != customer.Erased || len(c.Attributes)+len(c.Members) > 0 {
+		t.Errorf("a forgotten customer shows %+v, %v", c, err)
+	}
+}
+
+// record answers a record as the store has it.
+func (h *house) record(t require, source, key string) (rec *customer.Record) {
+	t.Helper()
+	err := h.store.View(context.Background(), func(v customer.View) error {
+		found, err := v.Records(context.Background(), []customer.RecordID{h.ids.Record(source, key)})
+		rec = found[0]
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// A source erases a party and speaks of it again, or has done so already: what it said before is gone from everything that waits, and
+// what it says now is published.
+func TestErasureOfWhoLivesOn(t *testing.T) {
+	again := upsert("shop", "1", 3, person("Ana", "", "", "", ""))
+	for title, batches := range map[string][][]customer.Change{
+		"erased, then spoken of": {{erase("shop", "1", 2)}, {again}},
+		"both at once":           {{erase("shop", "1", 2), again}},
+		"erased late":            {{again}, {erase("shop", "1", 2)}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *house) {
+				h.absorb(t, order(upsert("shop", "1", 1, noted()), "order:1"))
+				for _, b := range batches {
+					h.absorb(t, b...)
+				}
+				h.silent(t, "secret")
+				waiting, err := h.store.Pending(t.Context(), 0, 100)
+				if err != nil || len(waiting) == 0 || !bytes.Contains(waiting[len(waiting)-1].Value, []byte("Ana")) {
+					t.Errorf("what stands now is not published: %d entries wait, %v", len(waiting), err)
+				}
+			})
+		})
+	}
+}
+
+// A forgotten customer is all that it ever was: what its sources deleted before, what it was merged from, and nothing of those who were
+// told apart from it.
+func TestForgetReaches(t *testing.T) {
+	t.Run("a deleted record", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, upsert("bank", "1", 1, ana), order(upsert("shop", "2", 1, ana), "order:1"))
+			c := h.of(t, "bank", "1")
+			h.absorb(t, deletion("shop", "2", 2))
+			h.forget(t, c.ID)
+			h.erased(t, "shop", "2")
+		})
+	})
+	t.Run("a customer of whom all was deleted", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, order(upsert("shop", "2", 1, ana), "order:1"))
+			c := h.of(t, "shop", "2")
+			h.absorb(t, deletion("shop", "2", 2))
+			h.forget(t, c.ID)
+			h.erased(t, "shop", "2")
+			h.forget(t, c.ID) // and nothing goes wrong the second time
+		})
+	})
+	t.Run("a deleted record of a customer that was merged into it", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, upsert("bank", "1", 1, ana), upsert("bank", "2", 1, ana),
+				order(upsert("shop", "3", 1, person("Ana", "Ruiz", "", "other@mail.test", "")), "order:1"),
+				upsert("shop", "4", 1, person("Ana", "Ruiz", "", "other@mail.test", "")))
+			former := h.of(t, "shop", "3").ID
+			h.absorb(t, deletion("shop", "3", 2))
+			h.absorb(t, upsert("shop", "4", 2, ana))
+			c, err := h.Customer(t.Context(), former)
+			if err != nil || c.ID != h.of(t, "bank", "1").ID || c.ID == former {
+				t.Fatalf("the two did not become one: %+v, %v", c, err)
+			}
+			h.forget(t, c.ID)
+			h.erased(t, "shop", "3")
+		})
+	})
+	t.Run("and spares whom people told apart", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, upsert("bank", "1", 1, ana), order(upsert("shop", "2", 1, ana), "order:1"))
+			c := h.of(t, "bank", "1")
+			apart := customer.Decision{
+				Pair: customer.NewPair(h.ids.Record("bank", "1"), h.ids.Record("shop", "2")), Author: "steward", At: h.now, Reason: "Ana's sister",
+			}
+			if err := h.Split(t.Context(), apart); err != nil {
+				t.Fatal(err)
+			}
+			other := h.of(t, "shop", "2")
+			if other.ID == c.ID {
+				c = h.of(t, "bank", "1")
+			}
+			h.forget(t, c.ID)
+			if left := h.of(t, "shop", "2"); left == nil || left.ID != other.ID || left.Text("note") != other.Text("note") {
+				t.Errorf("the other one is now %+v", left)
+			}
+			if line, err := h.Timeline(t.Context(), other.ID, 0); err != nil || len(line) != 1 {
+				t.Errorf("the other one's timeline has %d entries: %v", len(line), err)
+			}
+		})
+	})
+	if err := open(t).Forget(t.Context(), customer.CustomerID{1}, start); !errors.Is(err, customer.ErrNotFound) {
+		t.Errorf("forgetting nobody: %v", err)
+	}
+}
+
+// erased finds fault with whatever is left of a party but its id and versions.
+func (h *house) erased(t *testing.T, source, key string) {
+	t.Helper()
+	rec := h.record(t, source, key)
+	if rec == nil || !rec.Erased() || rec.Key != "" || len(rec.Cells()) > 0 {
+		t.Errorf("what is left of %s/%s is %+v", source, key, rec)
+	}
+	if counts, err := h.store.Counts(t.Context()); err != nil || counts.Interactions != 0 {
+		t.Errorf("%d interactions are left: %v", counts.Interactions, err)
+	}
+	if c := h.of(t, source, key); c != nil {
+		t.Errorf("an erased key still finds customer %s", c.ID)
+	}
+	h.silent(t, "secret")
+}
+
+// After Forget each scope that was known is heard again from where it stood, and no other: nothing shows that what another says is later.
+// A source's own erasure, which names one scope, covers all others.
+func TestForgetHearsWhatIsLater(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		say := func(n int, scope string) event.Result {
+			t.Helper()
+			return h.absorb(t, customer.Change{
+				Source: "shop", Key: "1", Op: customer.Patch, Version: sequence(n, scope), Party: []customer.Statement{set("note", fmt.Sprint(scope, n))},
+			})[0]
+		}
+		h.absorb(t, upsert("shop", "1", 5, ana))
+		say(3, "consent")
+		visit := upsert("shop", "1", 5, ana)
+		visit.Interactions = []customer.Interaction{{Key: "order:1", Type: "order", Version: sequence(7, "order")}}
+		h.absorb(t, visit)
+		h.forget(t, h.of(t, "shop", "1").ID)
+		for _, c := range []struct {
+			scope string
+			n     int
+			want  event.Outcome
+		}{
+			{"p", 5, event.Ignored},
+			{"consent", 3, event.Ignored},
+			{"order", 7, event.Ignored},
+			{"unheard of", 9, event.Ignored},
+			{"consent", 4, event.Applied},
+			{"p", 6, event.Applied},
+			{"order", 8, event.Applied},
+		} {
+			if got := say(c.n, c.scope); got.Outcome != c.want {
+				t.Errorf("version %d of scope %s came to %s", c.n, c.scope, got.Outcome)
+			}
+		}
+		h.absorb(t, erase("shop", "1", 20))
+		if got := say(9, "consent"); got.Outcome != event.Ignored || h.of(t, "shop", "1") != nil {
+			t.Errorf("a scope that the newest erasure does not name came to %s", got.Outcome)
+		}
+		if got := say(21, "p"); got.Outcome != event.Applied {
+			t.Errorf("what is later than the erasure came to %s", got.Outcome)
+		}
+	})
+}
+
+// An erasure by the source covers the records that it had re-keyed or merged into the erased one, whichever is heard of first.
+func TestErasureReachesLosers(t *testing.T) {
+	join := func(op customer.Op, survivor, loser string, version int) customer.Change {
+		return customer.Change{Source: "shop", Key: survivor, Others: []string{loser}, Op: op, Version: sequence(version, "p")}
+	}
+	changes := []customer.Change{
+		order(upsert("shop", "1", 1, noted()), "order:1"),
+		join(customer.Rekey, "2", "1", 2), join(customer.Merge, "3", "2", 3), deletion("shop", "1", 4), erase("shop", "3", 5),
+	}
+	for i := range len(changes) {
+		t.Run(fmt.Sprint("beginning with ", changes[i].Op, i), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *house) {
+				for _, c := range slices.Concat(changes[i:], changes[:i]) {
+					h.absorb(t, c)
+				}
+				for _, key := range []string{"1", "2", "3"} {
+					h.erased(t, "shop", key)
+				}
+			})
+		})
+	}
+	h := open(t)
+	h.absorb(t, upsert("shop", "1", 1, ana), erase("shop", "2", 2), join(customer.Merge, "2", "1", 3))
+	if h.of(t, "shop", "1") == nil {
+		t.Error("a record that was merged after the erasure is erased")
+	}
+}
+
+// An erasure takes as many pages of interactions as there are.
+func TestErasureOfMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out of the short form: it writes many thousand interactions")
+	}
+	onBoth(t, func(t *testing.T, h *house) {
+		const n = 10_007 // more than a page
+		for from := 0; from < n; from += 1_000 {
+			c := customer.Change{Source: "shop", Key: "1", Op: customer.Patch, Version: sequence(1, "p")}
+			for i := from; i < min(n, from+1_000); i++ {
+				c = order(c, fmt.Sprint(i))
+			}
+			h.absorb(t, c)
+		}
+		h.absorb(t, erase("shop", "1", 2))
+		h.erased(t, "shop", "1")
+	})
+}
+
+// What people wrote of a record goes with it, and is not written of one that is gone.
+func TestErasureSilencesDecisions(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.absorb(t, upsert("bank", "1", 1, ana), upsert("shop", "2", 1, ana))
+		dec := customer.Decision{
+			Pair: customer.NewPair(h.ids.Record("bank", "1"), h.ids.Record("shop", "2")), Author: "steward", At: h.now, Reason: "a secret of Ana's",
+		}
+		if err := h.Join(t.Context(), dec); err != nil {
+			t.Fatal(err)
+		}
+		h.absorb(t, erase("shop", "2", 2))
+		dec.At = h.now
+		if err := h.Join(t.Context(), dec); err != nil {
+			t.Fatal(err)
+		}
+		h.absorb(t, upsert("shop", "2", 3, ana))
+		why, err := h.Why(t.Context(), "bank/1", "shop/2")
+		if err != nil || why.Decision == nil || why.Decision.Reason != "" {
+			t.Errorf("why: %+v, %v", why, err)
+		}
+		err = h.store.View(t.Context(), func(v customer.View) error {
+			comps, err := v.Components(t.Context(), []customer.RecordID{h.ids.Record("bank", "1")})
+			for _, c := range comps {
+				for _, d := range c.Decisions {
+					if d.Reason != "" {
+						t.Errorf("decision %s still says why", d.ID)
+					}
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

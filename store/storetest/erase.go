@@ -1,0 +1,162 @@
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// said makes a version of a customer that says one text.
+func said(n byte, version int64, text string) *customer.Customer {
+	c := master(n, version)
+	c.Attributes[0].Value, c.Attributes[0].Losers = customer.Text(text), nil
+	return c
+}
+
+// waiting answers the ids of what waits to be published, and finds fault with each that says a text.
+func waiting(t *testing.T, s Store, erased string) (ids []string) {
+	t.Helper()
+	entries, err := s.Pending(t.Context(), 0, 99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+		if bytes.Contains(e.Value, []byte(erased)) {
+			t.Errorf("entry %s still says what was erased", e.ID)
+		}
+	}
+	return ids
+}
+
+// testErasure erases a record that was with two customers, while versions that name it still wait to be published.
+func testErasure(t *testing.T, s Store) {
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1)},
+		Customers: []*customer.Customer{said(1, 1, "Erasmus"), said(2, 1, "Other"), said(3, 1, "Third")},
+	})
+	apply(t, s, customer.Delta{ // the record moves to another customer, and the first one goes on without it
+		Members: []customer.Membership{live(1, 2)}, Customers: []*customer.Customer{said(1, 2, "Nobody"), said(2, 2, "Erasmus")},
+	})
+	gone := &customer.Record{ID: id(1), Source: "shop", Born: at, Revision: 9}
+	gone.Scopes = []customer.Scope{{Name: "sequence:s", Erased: version("9")}}
+	left := live(1, 2)
+	left.Live = false
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{gone}, Members: []customer.Membership{left}, Erased: []customer.RecordID{id(1)},
+		Customers: []*customer.Customer{said(2, 3, "Other")},
+	})
+	same(t, "what waits", []string{said(3, 1, "").PublishedID(), said(1, 2, "").PublishedID(), said(2, 3, "").PublishedID()},
+		waiting(t, s, "Erasmus"))
+
+	erased := said(3, 2, "")
+	erased.Status, erased.Attributes = customer.Erased, nil
+	apply(t, s, customer.Delta{Customers: []*customer.Customer{erased}})
+	entries, err := s.Pending(t.Context(), 0, 99)
+	if err != nil || len(entries) != 3 || entries[2].Value != nil {
+		t.Errorf("after a whole customer was erased its tombstone alone should wait: %v, %v", len(entries), err)
+	}
+}
+
+// testErasureOfTheLiving erases a record that lives on, because its source has spoken of it again: the copies of what it said before go
+// all the same, and what it says now is still published.
+func testErasureOfTheLiving(t *testing.T, s Store) {
+	apply(t, s, customer.Delta{
+		Records: []*customer.Record{record(1)}, Members: []customer.Membership{live(1, 1)},
+		Customers: []*customer.Customer{said(1, 1, "Erasmus")},
+	})
+	apply(t, s, customer.Delta{ // erased, and said again in the same transaction
+		Records: []*customer.Record{record(1)}, Erased: []customer.RecordID{id(1)}, Customers: []*customer.Customer{said(1, 2, "Desiderius")},
+	})
+	same(t, "what waits", []string{said(1, 2, "").PublishedID()}, waiting(t, s, "Erasmus"))
+	apply(t, s, customer.Delta{Customers: []*customer.Customer{said(1, 3, "Gerrit")}})
+	apply(t, s, customer.Delta{Erased: []customer.RecordID{id(1)}}) // a late one, under what was said meanwhile: nothing else changes
+	same(t, "what waits after a late erasure", []string{said(1, 3, "").PublishedID()}, waiting(t, s, "Desiderius"))
+}
+
+// testReasons erases one of two records of which people have decided.
+func testReasons(t *testing.T, s Store) {
+	dec := func(name string, a, b byte, undone bool) customer.Decision {
+		return customer.Decision{
+			ID: name, Kind: customer.Same, Pair: customer.NewPair(id(a), id(b)), Author: "a", Reason: "looks like " + name, At: at, Undone: undone,
+		}
+	}
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{live(1, 1), live(2, 1), live(3, 1)},
+		Decisions: []customer.Decision{
+			dec("first", 1, 2, false), dec("second", 2, 3, false), dec("undone", 1, 2, true), dec("other", 1, 3, false),
+		},
+	})
+	apply(t, s, customer.Delta{Erased: []customer.RecordID{id(2)}})
+	silent := func(d customer.Decision) customer.Decision { d.Reason = ""; return d }
+	view(t, s, func(v customer.View) error {
+		comps, err := v.Components(t.Context(), []customer.RecordID{id(1)})
+		if err == nil {
+			want := []customer.Decision{silent(dec("first", 1, 2, false)), dec("other", 1, 3, false), silent(dec("second", 2, 3, false))}
+			same(t, "decisions", want, comps[0].Decisions)
+		}
+		return err
+	})
+}
+
+// testMembers asks who belongs to customers, and who did.
+func testMembers(t *testing.T, s Store) {
+	member := func(n byte) customer.Member { return customer.Member{Record: id(n), Source: "shop", Key: "k"} }
+	at := func(n, of byte, live bool) customer.Membership {
+		return customer.Membership{Record: id(n), Component: id(n), Customer: id(of).Birth(0), Live: live}
+	}
+	apply(t, s, customer.Delta{
+		Members:   []customer.Membership{at(1, 1, true), at(2, 1, true), at(3, 1, true), at(4, 4, true)},
+		Customers: []*customer.Customer{master(1, 1, member(1), member(2), member(3)), master(4, 1, member(4))},
+	})
+	apply(t, s, customer.Delta{ // one dies, one leaves
+		Members:   []customer.Membership{at(2, 1, false), at(3, 4, true)},
+		Customers: []*customer.Customer{master(1, 2, member(1)), master(4, 2, member(3), member(4))},
+	})
+	one := []customer.Membership{at(1, 1, true), at(2, 1, false), at(3, 4, true)}
+	four := []customer.Membership{at(3, 4, true), at(4, 4, true)}
+	ask := func(title string, want [][]customer.Membership, of ...byte) {
+		t.Helper()
+		view(t, s, func(v customer.View) error {
+			var ids []customer.CustomerID
+			for _, n := range of {
+				ids = append(ids, id(n).Birth(0))
+			}
+			got, err := v.Members(t.Context(), ids)
+			same(t, title, want, got)
+			return err
+		})
+	}
+	ask("in the order asked for", [][]customer.Membership{four, nil, one, four}, 4, 9, 1, 4)
+	ask("nobody", nil)
+	apply(t, s, customer.Delta{ // and comes back, and goes
+		Members: []customer.Membership{at(3, 1, false)}, Customers: []*customer.Customer{master(4, 3, member(4))},
+	})
+	ask("one that came back", [][]customer.Membership{{one[0], one[1], at(3, 1, false)}}, 1)
+}
+
+// testPartaken reads what records took part in, page by page.
+func testPartaken(t *testing.T, s Store) {
+	var all []*customer.Interaction
+	for n := range byte(5) {
+		in := interaction(t, n+1, at, id(1))
+		if n%2 == 0 {
+			in = interaction(t, n+1, at.AddDate(0, 0, -int(n)), id(1), id(2))
+		}
+		all = append(all, in)
+	}
+	apply(t, s, customer.Delta{Interactions: append(all, interaction(t, 9, at, id(3)))})
+	view(t, s, func(v customer.View) error {
+		first, err := v.Partaken(t.Context(), []customer.RecordID{id(2), id(1)}, customer.InteractionID{}, 3)
+		same(t, "the first page", all[:3], first)
+		rest, err2 := v.Partaken(t.Context(), []customer.RecordID{id(2), id(1)}, first[2].ID, 3)
+		same(t, "the rest", all[3:], rest)
+		one, err3 := v.Partaken(t.Context(), []customer.RecordID{id(2), id(7)}, customer.InteractionID{}, 9)
+		same(t, "of one of them", []*customer.Interaction{all[0], all[2], all[4]}, one)
+		none, err4 := v.Partaken(t.Context(), nil, customer.InteractionID{}, 9)
+		same(t, "of nobody", []*customer.Interaction(nil), none)
+		return errors.Join(err, err2, err3, err4)
+	})
+}
