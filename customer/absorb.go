@@ -254,7 +254,11 @@ func (w *work) message(m *Mapped, steps map[*Change][]step) event.Result {
 	var parts []event.Part
 	for i := range m.Changes {
 		c := &m.Changes[i]
-		parts = append(parts, w.change(c, steps[c]))
+		part := w.change(c, steps[c])
+		parts = append(parts, part)
+		if part.Outcome == event.Dead {
+			w.delta.Dead = append(w.delta.Dead, m.dead(full(c), -1-i, w.now))
+		}
 	}
 	same := map[string]int{} // refused parts of one name
 	for i := range m.Refusals {
@@ -277,7 +281,7 @@ func (w *work) change(c *Change, steps []step) event.Part {
 		if rec := w.after[s.record]; !rec.Erased() {
 			rec.Key = s.key
 		}
-		if !s.silent || len(steps)+len(c.Interactions) == 1 {
+		if !s.silent || outcome == event.Dead || len(steps)+len(c.Interactions) == 1 {
 			parts = append(parts, event.Part{Path: c.Part, Outcome: outcome, Reason: reason})
 		}
 	}
@@ -359,13 +363,21 @@ func (w *work) forget(in *Interaction) {
 	}
 }
 
-// dead answers the dead letter of a refused part. Its id is made of the place of the message, the part, and how many parts of the same
-// name were refused before it: the same each time that the message comes.
-func (m *Mapped) dead(r *event.Refusal, before int, now time.Time) event.DeadLetter {
+// full refuses what a record had no room for.
+func full(c *Change) *event.Refusal {
+	return &event.Refusal{Part: c.Part, Outcome: event.Dead, Err: event.Errorf(event.Permanent, reasonFull, "party",
+		"the record has no room for all that the change says, the rest was taken: a record has at most %d elements of lists, %d bytes of "+
+			"them, and %d scopes of versions. Let the mapping give elements and scopes ids that do not change, or map fewer",
+		MaxElements, MaxRecord, MaxScopes)}
+}
+
+// dead answers the dead letter of a refused part. Its id is made of the place of the message, the part, and a number that tells parts of
+// one name apart (how many were refused before it; of sealed changes below 0): the same each time that the message comes.
+func (m *Mapped) dead(r *event.Refusal, number int, now time.Time) event.DeadLetter {
 	msg := m.Message
 	name := fmt.Appendf(nil, "%q|%q|%s|%d|%d|%q", msg.Source, msg.Topic, msg.TopicID, msg.Partition, msg.Offset, r.Part)
-	if before > 0 {
-		name = fmt.Appendf(name, "|%d", before)
+	if number != 0 {
+		name = fmt.Appendf(name, "|%d", number)
 	}
 	sum := sha256.Sum256(name)
 	return event.DeadLetter{

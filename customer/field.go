@@ -83,6 +83,11 @@ func fieldOf(name string) (Field, bool) {
 	return fields[i], true
 }
 
+func isList(name string) bool {
+	f, _ := fieldOf(name)
+	return f.List
+}
+
 // size answers the bytes of a text, or of all parts and their names.
 func (v Value) size() int {
 	n := len(v.Text)

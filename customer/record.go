@@ -170,7 +170,8 @@ func (r *Record) Forgets(v Version) bool {
 }
 
 // Fold takes one statement of a sealed change into the record (invariant 3). Any permutation of the same statements, with
-// duplicates, gives the same record. The reason is empty unless the outcome is Ignored.
+// duplicates, gives the same record, as long as it is within its limits. The reason is empty unless the outcome is Ignored, or Dead: the
+// record had no room for all of it, and has taken the rest.
 func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, string) {
 	if op == Erase {
 		return r.erase(c.Version), ""
@@ -179,23 +180,34 @@ func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, 
 	if r.Forgets(c.Version) {
 		return event.Ignored, "erased"
 	}
+	if r.crowded(c.Version.Source.scope()) {
+		return event.Dead, reasonFull
+	}
 	s := r.scope(c.Version.Source.scope())
 	newest, known := later(s.Head, s.Deleted), c.Version == s.Head || c.Version == s.Deleted
-	won := false
+	won, full := false, false
 	if op == Delete {
 		s.Deleted = later(s.Deleted, c.Version)
 		s.purge()
 	} else {
 		s.Head = later(s.Head, c.Version)
+		whole := op == Upsert && c.Version.Compare(s.Deleted) > 0
+		if whole {
+			won = s.silence(statements, c.Version)
+		}
+		left := r.room(statements)
 		for i := range statements {
-			w, k := s.state(&statements[i], c)
+			w, k := s.state(&statements[i], c, left)
 			won, known = won || w, known || k
 		}
-		if op == Upsert && c.Version.Compare(s.Deleted) > 0 {
-			won = s.silence(statements, c.Version) || won
+		if whole {
+			s.Snapshot = later(s.Snapshot, c.Version)
 		}
+		full = left.refused
 	}
 	switch {
+	case full:
+		return event.Dead, reasonFull
 	case won || c.Version.Compare(newest) > 0:
 		return event.Applied, ""
 	case known:
@@ -205,12 +217,19 @@ func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, 
 	}
 }
 
-// state writes one statement, and answers whether it is the newest about its path, and whether it was known.
-func (s *Scope) state(st *Statement, c *Change) (won, known bool) {
+// state writes one statement if there is room, and answers whether it is the newest about its path, and whether it was known.
+func (s *Scope) state(st *Statement, c *Change, left *room) (won, known bool) {
 	if st.Path.Name != FieldLink && c.Version.Compare(s.Deleted) <= 0 {
 		return false, false // under the tombstone
 	}
 	i, found := slices.BinarySearchFunc(s.Cells, st.Path, func(c Cell, p Path) int { return c.Path.Compare(p) })
+	var old Cell
+	if found {
+		old = s.Cells[i]
+	}
+	if (!found || c.Version.Compare(old.Version) > 0) && !left.takes(st, !found, old.Value) {
+		return false, false
+	}
 	if !found {
 		// Every whole statement so far was silent about this path.
 		s.Cells = slices.Insert(s.Cells, i, Cell{Path: st.Path, State: Unknown, Absent: s.Snapshot})
@@ -235,7 +254,8 @@ func (s *Scope) state(st *Statement, c *Change) (won, known bool) {
 	return won, known
 }
 
-// silence marks the paths that a whole statement omits as absent, and answers whether one that stood is so now.
+// silence marks the paths that a whole statement omits as absent, and answers whether one that stood is so now. The statement's own
+// come next, and then it is the newest snapshot.
 func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 	for i := range s.Cells {
 		cell := &s.Cells[i]
@@ -246,7 +266,6 @@ func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 		won = won || (cell.Standing() == Set && v.Compare(cell.Version) > 0)
 		cell.Absent = v
 	}
-	s.Snapshot = later(s.Snapshot, v)
 	return won
 }
 

@@ -191,3 +191,40 @@ func TestFoldOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// Letting go of what nobody sees any more, to make room, changes nothing that is seen, now or by what is said later.
+func TestRoomIsMadeUnseen(t *testing.T) {
+	const elements = 3 // that the statements drawn may name
+	version := sequence(1, "filler")
+	filler := &customer.Change{Op: customer.Patch, Key: "k", Version: version}
+	all := make([]customer.Statement, customer.MaxElements-elements)
+	for i := range all {
+		all[i] = customer.Statement{Path: customer.Path{Name: "tag", ID: fmt.Sprint(i)}, State: customer.Set}
+	}
+	crowded := &customer.Record{}
+	if o, _ := crowded.Fold(customer.Patch, filler, all); o != event.Applied {
+		t.Fatal(o)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		roomy, narrow := &customer.Record{}, crowded.Clone()
+		for _, s := range sayings([]string{"one"}).Draw(t, "changes") {
+			if s.op == customer.Erase || s.change.Others != nil {
+				continue
+			}
+			roomy.Fold(s.op, &s.change, s.statements)
+			if o, _ := narrow.Fold(s.op, &s.change, s.statements); o == event.Dead {
+				t.Fatal("refused, although there is room")
+			}
+			var seen []customer.Cell
+			for _, c := range narrow.Cells() {
+				if c.Path.Name != "tag" {
+					seen = append(seen, c)
+				}
+			}
+			dated := cmpopts.IgnoreFields(customer.Cell{}, "Absent", "Unknown")
+			if diff := cmp.Diff(roomy.Cells(), seen, dated, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("with little room something else is seen:\n%s", diff)
+			}
+		}
+	})
+}

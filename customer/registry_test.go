@@ -664,3 +664,100 @@ func durable(t *testing.T) *sqlite.Store {
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
+
+// elements makes statements of n elements of a list, numbered from a first on.
+func elements(first, n, size int) []customer.Statement {
+	out := make([]customer.Statement, n)
+	for i := range out {
+		out[i] = customer.Statement{
+			Path: customer.Path{Name: "custom", ID: fmt.Sprint(first + i)}, State: customer.Set, Value: customer.Text(strings.Repeat("v", size)),
+		}
+	}
+	return out
+}
+
+// A record does not grow without bound (invariant 10): what finds no room is a dead letter of its own, what else the change says is taken.
+func TestRecordsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill  [][]customer.Statement
+		grows []customer.Statement // finds no room
+		known []customer.Statement // is there already
+	}{
+		"elements": {
+			[][]customer.Statement{elements(0, 2000, 1), elements(2000, 2000, 1), elements(4000, customer.MaxElements-4000, 1)},
+			elements(customer.MaxElements, 1, 1), elements(17, 1, 2),
+		},
+		"bytes": {
+			[][]customer.Statement{elements(0, 63, 16_384), elements(100, 63, 16_384), elements(200, 63, 16_384), elements(300, 63, 16_384)},
+			elements(400, 63, 16_384), elements(17, 1, 16_384),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t)
+			patch := func(n int, says []customer.Statement) customer.Change {
+				return customer.Change{Source: "shop", Key: "1", Op: customer.Patch, Part: "p", Version: sequence(n, "p"), Party: says}
+			}
+			for i, says := range c.fill {
+				if r := h.absorb(t, patch(i, says))[0]; r.Outcome != event.Applied {
+					t.Fatalf("fill %d came to %+v", i, r)
+				}
+			}
+			both := append([]customer.Statement{set("givenName", "Ana")}, c.grows...)
+			for range 2 {
+				want := event.Part{Path: "p", Outcome: event.Dead, Reason: "too_large"}
+				if r := h.absorb(t, patch(10, both))[0]; r.Outcome != event.Dead || r.Parts[0] != want {
+					t.Errorf("what finds no room came to %+v", r)
+				}
+			}
+			if r := h.absorb(t, patch(11, c.known))[0]; r.Outcome != event.Applied {
+				t.Errorf("an element that is there already came to %+v", r)
+			}
+			letters, err := h.store.DeadLetters(t.Context(), "shop", "", 10)
+			if err != nil || len(letters) != 2 || letters[0].Part != "p" || letters[0].Reason != "too_large" {
+				t.Errorf("letters: %+v, %v", letters, err)
+			}
+			if got := h.of(t, "shop", "1").Text("givenName"); got != "Ana" {
+				t.Errorf("the name beside it is %q", got)
+			}
+		})
+	}
+}
+
+// A source that sends whole statements may make up new ids with each of them: what it omits makes room.
+func TestWholeStatementsMakeRoom(t *testing.T) {
+	h := open(t)
+	for i := range 6 {
+		c := customer.Change{Source: "shop", Key: "1", Op: customer.Upsert, Version: sequence(i, "p"), Party: elements(i*2000, 2000, 500)}
+		if r := h.absorb(t, c)[0]; r.Outcome != event.Applied {
+			t.Fatalf("statement %d came to %+v", i, r)
+		}
+	}
+	if n := len(h.of(t, "shop", "1").Attributes); n != 2000 {
+		t.Errorf("%d attributes stand, want the last 2000", n)
+	}
+}
+
+// Scopes are bounded, too; an erasure finds room all the same.
+func TestScopesAreBounded(t *testing.T) {
+	h := open(t)
+	says := func(n int) event.Result {
+		return h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Patch, Version: sequence(1, fmt.Sprint("scope ", n)), Party: elements(n, 1, 1)})[0]
+	}
+	for n := range customer.MaxScopes {
+		if r := says(n); r.Outcome != event.Applied {
+			t.Fatalf("scope %d came to %+v", n, r)
+		}
+	}
+	if r := says(customer.MaxScopes); r.Outcome != event.Dead || r.Parts[0].Reason != "too_large" {
+		t.Errorf("one more came to %+v", r)
+	}
+	bare := h.absorb(t, customer.Change{Source: "shop", Key: "2", Op: customer.Patch, Version: sequence(1, "more"), Interactions: []customer.Interaction{
+		{Key: "o", Type: "order", Parties: []customer.Party{{Role: "customer", Key: "1"}}},
+	}})[0]
+	if bare.Outcome != event.Dead {
+		t.Errorf("an interaction in one more scope, of a party that is full, came to %+v", bare)
+	}
+	if r := h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Erase, Version: sequence(1, "right")})[0]; r.Outcome != event.Applied {
+		t.Errorf("an erasure came to %+v", r)
+	}
+}

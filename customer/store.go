@@ -3,6 +3,7 @@ package customer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -138,6 +139,86 @@ const (
 	Same    DecisionKind = "same"
 	NotSame DecisionKind = "not-same"
 )
+
+// Limits of a record (invariant 10). Fields of one value are few; what could grow for ever are elements of lists, if a source makes up
+// new ids, and scopes, if it makes up new names. A statement that finds no room is refused and makes its change dead, whatever else the
+// change says is taken. So a record within the limits does not depend on arrival, and at them only the choice of its elements does.
+const (
+	MaxElements = 5_000     // elements of lists a record
+	MaxRecord   = 4_194_304 // bytes of their ids and values
+	MaxScopes   = 64        // scopes of versions a record
+
+	reasonFull = "too_large"
+)
+
+// room is what the lists of a record come to while a change is folded into it.
+type room struct {
+	elements, bytes int
+	refused         bool // a statement found none
+}
+
+// room counts a record's lists. If what is to be stated might not find room, it first lets go of all that nobody can see any more.
+func (r *Record) room(statements []Statement) *room {
+	n := r.count()
+	more := room{elements: len(statements)}
+	for i := range statements {
+		more.bytes += statements[i].size()
+	}
+	if n.elements+more.elements > MaxElements || n.bytes+more.bytes > MaxRecord {
+		for i := range r.Scopes {
+			r.Scopes[i].tidy()
+		}
+		n = r.count()
+	}
+	return n
+}
+
+func (r *Record) count() *room {
+	n := &room{}
+	for i := range r.Scopes {
+		for j := range r.Scopes[i].Cells {
+			if c := &r.Scopes[i].Cells[j]; isList(c.Path.Name) {
+				n.elements++
+				n.bytes += len(c.Path.ID) + c.Value.size()
+			}
+		}
+	}
+	return n
+}
+
+// takes tells whether there is room for a statement, and takes it.
+func (n *room) takes(st *Statement, fresh bool, old Value) bool {
+	if !isList(st.Path.Name) {
+		return true
+	}
+	elements, bytes := n.elements, n.bytes
+	if fresh {
+		elements++
+		bytes += len(st.Path.ID)
+	}
+	if st.State != Unknown {
+		bytes += st.Value.size() - old.size()
+	}
+	if elements > MaxElements || bytes > MaxRecord && bytes > n.bytes {
+		n.refused = true
+		return false
+	}
+	n.elements, n.bytes = elements, bytes
+	return true
+}
+
+// tidy drops the cells that a whole statement has made absent and that nothing later has named: the newest whole statement, too, is
+// silent about them. Such a cell would be made again as it is seen now: absent, unless a statement is later than that one.
+func (s *Scope) tidy() {
+	s.Cells = slices.DeleteFunc(s.Cells, func(c Cell) bool {
+		return c.Path.Name != FieldLink && c.Absent.Compare(c.Version) > 0 && c.Absent.Compare(c.Unknown) >= 0
+	})
+}
+
+// crowded tells whether the record has no room for one more scope of that name.
+func (r *Record) crowded(name string) bool {
+	return len(r.Scopes) >= MaxScopes && !slices.ContainsFunc(r.Scopes, func(s Scope) bool { return s.Name == name })
+}
 
 // Outbox is where changes of customers wait to be published.
 type Outbox interface {
