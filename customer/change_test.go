@@ -2,7 +2,9 @@ package customer_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -373,4 +375,37 @@ func TestPositionVersions(t *testing.T) {
 	if at("a", 0, 1<<40).Compare(at("b", 0, 0)) >= 0 || at("b", 0, 0).Compare(at("a", 0, 1<<40)) <= 0 {
 		t.Error("places on two topics of one name have no fixed order")
 	}
+}
+
+// The table of limits says what the program does (invariant 10).
+func TestLimitsAreWritten(t *testing.T) {
+	page, err := os.ReadFile("../docs/identity.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := string(page)
+	for what, limit := range map[string]int{
+		"changes of a message": customer.MaxChanges, "statements of a change": customer.MaxStatements,
+		"bytes of all statements of a change":                                                 customer.MaxStated,
+		"interactions of a change, other keys that it names":                                  customer.MaxPerChange,
+		"bytes of a key, an element id, the path of a part":                                   customer.MaxKey,
+		"bytes of a role, a type of reference, the name of a value's part, a version's scope": customer.MaxWord,
+		"digits of a sequence version":                                                        customer.MaxVersionDigits, "bytes of a text, of a part of a value": customer.MaxValue,
+		"parts of a value": customer.MaxParts, "bytes of an interaction": customer.MaxInteraction,
+		"items of an interaction": customer.MaxItems, "references of an interaction": customer.MaxReferences,
+		"parties of an interaction": customer.MaxParties, "elements of lists of a record": customer.MaxElements,
+		"bytes of the elements of a record": customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
+	} {
+		if row := fmt.Sprintf("\n| %s | %s |", what, thousands(limit)); !strings.Contains(rows, row) {
+			t.Errorf("docs/identity.md lacks the row %q", row[1:])
+		}
+	}
+}
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
