@@ -4,17 +4,12 @@
 package customer
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -99,118 +94,6 @@ func (c *Customer) Text(name string) string {
 		}
 	}
 	return ""
-}
-
-// Export writes every active customer as one JSON object a line. The canonical form leaves out what depends on how commits fell (ids,
-// versions, histories, recorded times, positions) and is sorted: it is byte-equal after any crash, permutation or duplication of
-// the same events (invariant 4). It is gathered in memory.
-func (r *Registry) Export(ctx context.Context, out io.Writer, canonical bool) error {
-	w := bufio.NewWriter(out)
-	var lines []canonicalCustomer
-	err := r.store.EachCustomer(ctx, func(c *Customer, _ []*Record, interactions []*Interaction) error {
-		if canonical {
-			lines = append(lines, c.canonical(interactions))
-			return nil
-		}
-		return writeLine(w, struct {
-			*Customer
-			Interactions []*Interaction `json:"interactions"`
-		}{c, interactions})
-	})
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	slices.SortFunc(lines, func(a, b canonicalCustomer) int {
-		return slices.CompareFunc(a.Members, b.Members, func(a, b canonicalMember) int {
-			return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
-		})
-	})
-	for i := range lines {
-		if err := writeLine(w, lines[i]); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
-	}
-	return w.Flush()
-}
-
-func writeLine(w *bufio.Writer, v any) error {
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(line); err != nil {
-		return err
-	}
-	return w.WriteByte('\n')
-}
-
-// The canonical form of a customer.
-type (
-	canonicalCustomer struct {
-		Members      []canonicalMember      `json:"members"`
-		Attributes   []canonicalAttribute   `json:"attributes"`
-		Interactions []canonicalInteraction `json:"interactions,omitempty"`
-	}
-	canonicalMember struct {
-		Source string `json:"source"`
-		Key    string `json:"key"`
-	}
-	canonicalAttribute struct {
-		Path Path `json:"path"`
-		canonicalClaim
-		Rule   string           `json:"rule"`
-		Losers []canonicalClaim `json:"losers,omitempty"`
-	}
-	canonicalClaim struct {
-		Value    Value         `json:"value"`
-		Source   string        `json:"source"`
-		Key      string        `json:"key"`
-		Version  SourceVersion `json:"version"`
-		Verified bool          `json:"verified,omitempty"`
-	}
-	canonicalInteraction struct {
-		Interaction
-		Parties []Party       `json:"parties"`
-		Version SourceVersion `json:"version"`
-		ID      string        `json:"id,omitempty"`
-		Event   string        `json:"event,omitempty"`
-	}
-)
-
-func (c *Customer) canonical(interactions []*Interaction) canonicalCustomer {
-	claim := func(c Claim) canonicalClaim {
-		return canonicalClaim{Value: c.Value, Source: c.Source, Key: c.Key, Version: c.Version.positionless(), Verified: c.Verified}
-	}
-	var out canonicalCustomer
-	for _, m := range c.Members {
-		out.Members = append(out.Members, canonicalMember{Source: m.Source, Key: m.Key})
-	}
-	for _, a := range c.Attributes {
-		line := canonicalAttribute{Path: a.Path, canonicalClaim: claim(a.Claim), Rule: a.Rule}
-		for _, l := range a.Losers {
-			line.Losers = append(line.Losers, claim(l))
-		}
-		out.Attributes = append(out.Attributes, line)
-	}
-	for _, in := range interactions {
-		line := canonicalInteraction{Interaction: *in, Version: in.Version.positionless()}
-		for _, p := range in.Parties {
-			line.Parties = append(line.Parties, Party{Role: p.Role, Key: p.Key})
-		}
-		out.Interactions = append(out.Interactions, line)
-	}
-	slices.SortFunc(out.Interactions, func(a, b canonicalInteraction) int {
-		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
-	})
-	return out
-}
-
-// positionless answers the source's own version; where it has none but the position of the message, nothing.
-func (v Version) positionless() SourceVersion {
-	if v.Source.Kind == ByPosition {
-		return SourceVersion{Kind: ByPosition}
-	}
-	return v.Source
 }
 
 // Forget erases a customer at the wish of its data subject: every record that is or ever was part of it, living or deleted, unless it is
@@ -379,4 +262,77 @@ func (w *work) end(c *Customer) {
 			ID: c.ID, Version: c.Version + 1, Status: Erased, CreatedAt: c.CreatedAt, UpdatedAt: w.now,
 		})
 	}
+}
+
+// cover lays down an erasure that names scopes, by name: what each of them says later is heard. What all other scopes say cannot be
+// shown to be later and is not. Of several erasures each must let a statement through: so an erasure only ever takes away, and arrival
+// cannot matter. It answers whether anything is covered that was not.
+func (r *Record) cover(by []Scope) bool {
+	before, first := r.erasures(), !r.wasErased()
+	for _, e := range by {
+		s := r.scope(e.Name)
+		s.Deaf = e.Deaf || !first && (s.Erased.IsZero() || s.Deaf)
+		s.Erased = later(s.Erased, e.Erased)
+	}
+	for i := range r.Scopes {
+		s := &r.Scopes[i]
+		s.Deaf = s.Deaf || !s.Erased.IsZero() && !slices.ContainsFunc(by, func(e Scope) bool { return e.Name == s.Name })
+		if s.Deaf || s.Erased.IsZero() {
+			*s = Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf, Losers: s.Losers}
+			continue
+		}
+		s.purge()
+	}
+	r.Scopes = slices.DeleteFunc(r.Scopes, func(s Scope) bool { return s.Head.IsZero() && s.Erased.IsZero() && len(s.Losers) == 0 })
+	if r.Erased() {
+		r.Key = ""
+	}
+	return !slices.EqualFunc(before, r.erasures(), func(a, b Scope) bool {
+		return a.Name == b.Name && a.Erased == b.Erased && a.Deaf == b.Deaf
+	})
+}
+
+// erasures answers what was erased of the record, by scope.
+func (r *Record) erasures() []Scope {
+	var out []Scope
+	for _, s := range r.Scopes {
+		if !s.Erased.IsZero() {
+			out = append(out, Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf})
+		}
+	}
+	return out
+}
+
+// lose notes the records that statements merge into this one, whether or not they are heard, and answers whether any is news.
+func (r *Record) lose(v Version, statements []Statement) (news bool) {
+	for _, st := range statements {
+		var id RecordID
+		if st.Path.Name != FieldLink || st.State != Set || st.Value.Parts["kind"] != LinkMergedFrom ||
+			id.UnmarshalText([]byte(st.Value.Parts["record"])) != nil {
+			continue
+		}
+		s := r.scope(v.Source.scope())
+		i, found := slices.BinarySearchFunc(s.Losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
+		switch {
+		case !found:
+			s.Losers, news = slices.Insert(s.Losers, i, Loser{Record: id, Since: v}), true
+		case v.Compare(s.Losers[i].Since) < 0:
+			s.Losers[i].Since, news = v, true
+		}
+	}
+	return news
+}
+
+// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
+// they are erased of as well, in whatever order that comes.
+func (r *Record) lost() []RecordID {
+	var out []RecordID
+	for i := range r.Scopes {
+		for _, l := range r.Scopes[i].Losers {
+			if r.Forgets(l.Since) {
+				out = append(out, l.Record)
+			}
+		}
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strings"
 	"time"
 
@@ -275,4 +276,26 @@ func b2i(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// last answers the greatest version of the same source version. Not later than an erasure is meant by the source's version: a mended
+// mapping must not bring back what was erased.
+func (v Version) last() Version {
+	v.Mapping, v.Hash = math.MaxInt64, math.MaxUint64
+	return v
+}
+
+// positionless answers the source's own version; where it has none but the position of the message, nothing.
+func (v Version) positionless() SourceVersion {
+	if v.Source.Kind == ByPosition {
+		return SourceVersion{Kind: ByPosition}
+	}
+	return v.Source
+}
+
+func later(a, b Version) Version {
+	if a.Compare(b) >= 0 {
+		return a
+	}
+	return b
 }

@@ -2,7 +2,6 @@ package customer
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -281,86 +280,6 @@ func (r *Record) erase(v Version) event.Outcome {
 	return event.Applied
 }
 
-// last answers the greatest version of the same source version. Not later than an erasure is meant by the source's version: a mended
-// mapping must not bring back what was erased.
-func (v Version) last() Version {
-	v.Mapping, v.Hash = math.MaxInt64, math.MaxUint64
-	return v
-}
-
-// cover lays down an erasure that names scopes, by name: what each of them says later is heard. What all other scopes say cannot be
-// shown to be later and is not. Of several erasures each must let a statement through: so an erasure only ever takes away, and arrival
-// cannot matter. It answers whether anything is covered that was not.
-func (r *Record) cover(by []Scope) bool {
-	before, first := r.erasures(), !r.wasErased()
-	for _, e := range by {
-		s := r.scope(e.Name)
-		s.Deaf = e.Deaf || !first && (s.Erased.IsZero() || s.Deaf)
-		s.Erased = later(s.Erased, e.Erased)
-	}
-	for i := range r.Scopes {
-		s := &r.Scopes[i]
-		s.Deaf = s.Deaf || !s.Erased.IsZero() && !slices.ContainsFunc(by, func(e Scope) bool { return e.Name == s.Name })
-		if s.Deaf || s.Erased.IsZero() {
-			*s = Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf, Losers: s.Losers}
-			continue
-		}
-		s.purge()
-	}
-	r.Scopes = slices.DeleteFunc(r.Scopes, func(s Scope) bool { return s.Head.IsZero() && s.Erased.IsZero() && len(s.Losers) == 0 })
-	if r.Erased() {
-		r.Key = ""
-	}
-	return !slices.EqualFunc(before, r.erasures(), func(a, b Scope) bool {
-		return a.Name == b.Name && a.Erased == b.Erased && a.Deaf == b.Deaf
-	})
-}
-
-// erasures answers what was erased of the record, by scope.
-func (r *Record) erasures() []Scope {
-	var out []Scope
-	for _, s := range r.Scopes {
-		if !s.Erased.IsZero() {
-			out = append(out, Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf})
-		}
-	}
-	return out
-}
-
-// lose notes the records that statements merge into this one, whether or not they are heard, and answers whether any is news.
-func (r *Record) lose(v Version, statements []Statement) (news bool) {
-	for _, st := range statements {
-		var id RecordID
-		if st.Path.Name != FieldLink || st.State != Set || st.Value.Parts["kind"] != LinkMergedFrom ||
-			id.UnmarshalText([]byte(st.Value.Parts["record"])) != nil {
-			continue
-		}
-		s := r.scope(v.Source.scope())
-		i, found := slices.BinarySearchFunc(s.Losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
-		switch {
-		case !found:
-			s.Losers, news = slices.Insert(s.Losers, i, Loser{Record: id, Since: v}), true
-		case v.Compare(s.Losers[i].Since) < 0:
-			s.Losers[i].Since, news = v, true
-		}
-	}
-	return news
-}
-
-// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
-// they are erased of as well, in whatever order that comes.
-func (r *Record) lost() []RecordID {
-	var out []RecordID
-	for i := range r.Scopes {
-		for _, l := range r.Scopes[i].Losers {
-			if r.Forgets(l.Since) {
-				out = append(out, l.Record)
-			}
-		}
-	}
-	return out
-}
-
 // purge drops what a delete or an erasure covers, so that the scope is the same whatever came first.
 func (s *Scope) purge() {
 	over := func(v *Version, floor Version) {
@@ -402,11 +321,4 @@ func (r *Record) scope(name string) *Scope {
 
 func (r *Record) find(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
-}
-
-func later(a, b Version) Version {
-	if a.Compare(b) >= 0 {
-		return a
-	}
-	return b
 }

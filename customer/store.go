@@ -1,9 +1,15 @@
 package customer
 
 import (
+	"bufio"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -246,4 +252,108 @@ type Counts struct {
 	Merges       int64 `json:"merges"` // customers that became an alias of another since the beginning
 	DeadLetters  int64 `json:"deadLetters"`
 	Outbox       int64 `json:"outbox"`
+}
+
+// Export writes every active customer as one JSON object a line. The canonical form leaves out what depends on how commits fell (ids,
+// versions, histories, recorded times, positions) and is sorted: it is byte-equal after any crash, permutation or duplication of
+// the same events (invariant 4). It is gathered in memory.
+func (r *Registry) Export(ctx context.Context, out io.Writer, canonical bool) error {
+	w := bufio.NewWriter(out)
+	var lines []canonicalCustomer
+	err := r.store.EachCustomer(ctx, func(c *Customer, _ []*Record, interactions []*Interaction) error {
+		if canonical {
+			lines = append(lines, c.canonical(interactions))
+			return nil
+		}
+		return writeLine(w, struct {
+			*Customer
+			Interactions []*Interaction `json:"interactions"`
+		}{c, interactions})
+	})
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	slices.SortFunc(lines, func(a, b canonicalCustomer) int {
+		return slices.CompareFunc(a.Members, b.Members, func(a, b canonicalMember) int {
+			return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
+		})
+	})
+	for i := range lines {
+		if err := writeLine(w, lines[i]); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+	}
+	return w.Flush()
+}
+
+func writeLine(w *bufio.Writer, v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(line); err != nil {
+		return err
+	}
+	return w.WriteByte('\n')
+}
+
+// The canonical form of a customer.
+type (
+	canonicalCustomer struct {
+		Members      []canonicalMember      `json:"members"`
+		Attributes   []canonicalAttribute   `json:"attributes"`
+		Interactions []canonicalInteraction `json:"interactions,omitempty"`
+	}
+	canonicalMember struct {
+		Source string `json:"source"`
+		Key    string `json:"key"`
+	}
+	canonicalAttribute struct {
+		Path Path `json:"path"`
+		canonicalClaim
+		Rule   string           `json:"rule"`
+		Losers []canonicalClaim `json:"losers,omitempty"`
+	}
+	canonicalClaim struct {
+		Value    Value         `json:"value"`
+		Source   string        `json:"source"`
+		Key      string        `json:"key"`
+		Version  SourceVersion `json:"version"`
+		Verified bool          `json:"verified,omitempty"`
+	}
+	canonicalInteraction struct {
+		Interaction
+		Parties []Party       `json:"parties"`
+		Version SourceVersion `json:"version"`
+		ID      string        `json:"id,omitempty"`
+		Event   string        `json:"event,omitempty"`
+	}
+)
+
+func (c *Customer) canonical(interactions []*Interaction) canonicalCustomer {
+	claim := func(c Claim) canonicalClaim {
+		return canonicalClaim{Value: c.Value, Source: c.Source, Key: c.Key, Version: c.Version.positionless(), Verified: c.Verified}
+	}
+	var out canonicalCustomer
+	for _, m := range c.Members {
+		out.Members = append(out.Members, canonicalMember{Source: m.Source, Key: m.Key})
+	}
+	for _, a := range c.Attributes {
+		line := canonicalAttribute{Path: a.Path, canonicalClaim: claim(a.Claim), Rule: a.Rule}
+		for _, l := range a.Losers {
+			line.Losers = append(line.Losers, claim(l))
+		}
+		out.Attributes = append(out.Attributes, line)
+	}
+	for _, in := range interactions {
+		line := canonicalInteraction{Interaction: *in, Version: in.Version.positionless()}
+		for _, p := range in.Parties {
+			line.Parties = append(line.Parties, Party{Role: p.Role, Key: p.Key})
+		}
+		out.Interactions = append(out.Interactions, line)
+	}
+	slices.SortFunc(out.Interactions, func(a, b canonicalInteraction) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
+	})
+	return out
 }
