@@ -260,7 +260,7 @@ func (v *vault) commit(b customer.Batch) (*customer.Absorbed, error) {
 	for _, a := range b.Advances {
 		v.positions[a.Partition] = a.Position
 	}
-	out := &customer.Absorbed{Created: 1, Candidates: len(b.Messages), Largest: 2}
+	out := &customer.Absorbed{Created: 1, Candidates: len(b.Messages), Largest: 2, Silenced: 1}
 	for _, m := range b.Messages {
 		id := event.Partition{Source: m.Message.Source, Topic: m.Message.Topic, Partition: m.Message.Partition}
 		v.effects[id] = append(v.effects[id], m.Message.Offset)

@@ -25,6 +25,7 @@ type Metrics struct {
 	decisions      *prometheus.CounterVec
 	merges, splits *prometheus.CounterVec
 	held, info     *prometheus.GaugeVec
+	silenced       *prometheus.CounterVec
 	largest        *prometheus.GaugeVec
 	mapping        prometheus.Observer // of stage
 	publishing     prometheus.Observer
@@ -64,12 +65,14 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		decisions: counter("identity_decisions_total", "Decisions about who is who.", "decision"),
 		merges:    counter("identity_merges_total", "Customers that became one with another.", "mode"),
 		splits:    counter("identity_splits_total", "Customers that were split from another.", "mode"),
-		held:      gauge("partitions_held", "Partitions that stand still because a message of theirs is being tried again.", "source"),
-		info:      gauge("adapter_info", "Adapters in use; the value is 1.", "adapter", "kind", "version"),
-		largest:   gauge("identity_largest_cluster_records", "Records of the largest component touched since the start.", "entity"),
+		silenced: counter("identity_identifiers_silenced_total",
+			"Strong identifiers that came to be held by more nodes than can be one party.", "entity"),
+		held:    gauge("partitions_held", "Partitions that stand still because a message of theirs is being tried again.", "source"),
+		info:    gauge("adapter_info", "Adapters in use; the value is 1.", "adapter", "kind", "version"),
+		largest: gauge("identity_largest_cluster_records", "Records of the largest component touched since the start.", "entity"),
 	}
 	reg.MustRegister(m.ledger, m.size, m.latency, m.stage, m.storeOp, m.candidates, m.dead, m.retries, m.decisions, m.merges,
-		m.splits, m.held, m.info, m.largest)
+		m.splits, m.held, m.info, m.silenced, m.largest)
 	m.prepare()
 	return m
 }
@@ -92,6 +95,7 @@ func (m *Metrics) prepare() {
 	m.merges.WithLabelValues("auto")
 	m.splits.WithLabelValues("auto")
 	m.candidates.WithLabelValues(entity)
+	m.silenced.WithLabelValues(entity)
 	m.largest.WithLabelValues(entity)
 }
 
@@ -166,6 +170,7 @@ func (m *Metrics) absorbed(took time.Duration, n int, out *customer.Absorbed, er
 	m.decisions.WithLabelValues("new").Add(float64(out.Created))
 	m.merges.WithLabelValues("auto").Add(float64(out.Merged))
 	m.splits.WithLabelValues("auto").Add(float64(out.Split))
+	m.silenced.WithLabelValues(entity).Add(float64(out.Silenced))
 	if n > 0 {
 		m.candidates.WithLabelValues(entity).Observe(float64(out.Candidates) / float64(n))
 	}

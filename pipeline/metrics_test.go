@@ -115,7 +115,7 @@ func TestBooksBalanceInEveryScrape(t *testing.T) {
 		"events_received_total{shop}": 1000, "events_in_flight{shop}": 0, "events_processed_total{applied,shop}": 700,
 		"events_processed_total{dead,shop}": 200, "events_processed_total{ignored,shop}": 100, "event_latency_seconds{shop}#": 1000,
 		"event_size_bytes{shop}#": 1000, "dead_letters_total{decode,shop}": 100, "dead_letters_total{other,shop}": 100,
-		"stage_duration_seconds{map}#": 1000, "identity_largest_cluster_records{customer}": 2,
+		"stage_duration_seconds{map}#": 1000, "identity_largest_cluster_records{customer}": 2, "identity_identifiers_silenced_total{customer}": float64(len(s.sizes)),
 		"store_op_duration_seconds{apply_event,ok}#": float64(len(s.sizes)), "identity_decisions_total{new}": float64(len(s.sizes)),
 	}
 	for name, v := range want {
