@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onefold/onefold/event"
 )
@@ -40,7 +41,8 @@ type PartitionState struct {
 // partition is one partition of a subscription: a fetcher fills its queue, its own goroutine hands messages on.
 type partition struct {
 	event.Partition
-	topicID string
+	sub     *subscription
+	topicID [16]byte
 	limits  SubscriberOptions
 	out     chan<- *message.Message
 	backoff func(int) time.Duration
@@ -48,7 +50,9 @@ type partition struct {
 
 	mu       sync.Mutex
 	at       leader
-	drained  func() // wakes the fetcher that reads this partition
+	near     int32     // a replica that is read rather than the leader, -1 for none
+	nearAt   time.Time // since when
+	fetcher  *fetcher  // that reads this partition
 	next     int64
 	epoch    int32 // of the last batch read, -1 where unknown
 	high     int64
@@ -73,13 +77,13 @@ type delivery struct {
 
 func size(m *event.Message) int64 { return int64(len(m.Key) + len(m.Value)) }
 
-// hungry tells whether the partition wants records from node now; later, if not zero, is when to ask again, and full that
-// it waits for room.
-func (p *partition) hungry(node int32, now time.Time) (yes, full bool, later time.Time) {
+// hungry tells whether the partition wants records by a fetcher now; later, if not zero, is when to ask again, and full that it
+// waits for room.
+func (p *partition) hungry(f *fetcher, now time.Time) (yes, full bool, later time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.at.node != node || (p.halted != "" && p.halted != HaltDenied):
+	case p.fetcher != f || (p.halted != "" && p.halted != HaltDenied):
 		return false, false, time.Time{}
 	case now.Before(p.retryAt):
 		return false, false, p.retryAt
@@ -203,13 +207,11 @@ func (p *partition) pop(flying int) {
 	p.queue[0] = nil
 	p.queue = p.queue[1:]
 	p.inFlight = flying
-	wake := p.drained
-	if !wasFull || p.full() {
-		wake = nil
-	}
+	f := p.fetcher
+	drained := wasFull && !p.full()
 	p.mu.Unlock()
-	if wake != nil {
-		wake()
+	if drained && f != nil {
+		f.wake()
 	}
 }
 
@@ -297,11 +299,89 @@ func (p *partition) halt(code string, err error, now time.Time) bool {
 	return news
 }
 
+// nearFor is how long a near replica is read before the leader is asked again which is near.
+const nearFor = 5 * time.Minute
+
+// led notes who leads the partition.
+func (p *partition) led(by leader, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at != by || now.Sub(p.nearAt) > nearFor {
+		p.near = anyNode
+	}
+	p.at = by
+}
+
+// approach notes that the leader names a replica that is near.
+func (p *partition) approach(node int32, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.near, p.nearAt = node, now
+}
+
+// node answers the broker to read from.
+func (p *partition) node() int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.near >= 0 {
+		return p.near
+	}
+	return p.at.node
+}
+
+// away tells that node is read for being near, and does not lead.
+func (p *partition) away(node int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.near == node && p.at.node != node
+}
+
+// lost notes that node could not be read; a replica is not tried again for now.
+func (p *partition) lost(node int32, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err = err; p.near == node {
+		p.near = anyNode
+	}
+}
+
+// move gives the partition to a fetcher, and tells whether that is another one.
+func (p *partition) move(to *fetcher) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	other := p.fetcher != to
+	p.fetcher = to
+	return other
+}
+
+// stands answers who leads the partition and what is to be asked for, -1 before the first.
+func (p *partition) stands() (leader, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at, p.next
+}
+
+func (p *partition) begin(at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = at
+}
+
+// question asks for what comes next.
+func (p *partition) question(most int32) kmsg.FetchRequestTopicPartition {
+	q := kmsg.NewFetchRequestTopicPartition()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.Partition, q.CurrentLeaderEpoch = p.Partition.Partition, p.at.epoch
+	q.FetchOffset, q.LastFetchedEpoch, q.PartitionMaxBytes = p.next, p.epoch, most
+	return q
+}
+
 func (p *partition) state() PartitionState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return PartitionState{
-		Partition: p.Partition, TopicID: p.topicID, Next: p.next, HighWatermark: p.high, LastStable: p.stable,
+		Partition: p.Partition, TopicID: idText(p.topicID), Next: p.next, HighWatermark: p.high, LastStable: p.stable,
 		LastTime: p.last, InFlight: p.inFlight, Queued: len(p.queue), Halted: p.halted, Err: p.err,
 	}
 }

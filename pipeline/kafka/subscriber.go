@@ -23,6 +23,7 @@ const (
 	DefaultRequestBytes     = 16 << 20
 	DefaultMaxWait          = 500 * time.Millisecond
 	DefaultRefresh          = 30 * time.Second
+	DefaultGoneAfter        = 30 * time.Second
 )
 
 // Positions is where sources stand: the store's, in the transaction of whose effects they move. Claim makes partitions ours,
@@ -41,6 +42,8 @@ type SubscriberOptions struct {
 	MaxWait          time.Duration // the broker's patience where nothing is new
 	MaxRedelivery    time.Duration // after a Nack: the wait begins at 100 ms and doubles up to this while nothing is acknowledged
 	Refresh          time.Duration // between looks at the topic's partitions
+	GoneAfter        time.Duration // a topic that was read may be missing for so long: brokers that start miss it for a moment
+	Rack             string        // where we are, as brokers name their racks: a replica there is read rather than the leader
 	Log              *slog.Logger  // nil: silent
 }
 
@@ -52,6 +55,7 @@ func (o SubscriberOptions) withDefaults() SubscriberOptions {
 	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
 	o.MaxRedelivery = cmp.Or(o.MaxRedelivery, maxBackoff)
 	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
+	o.GoneAfter = cmp.Or(o.GoneAfter, DefaultGoneAfter)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -72,17 +76,20 @@ type Subscriber struct {
 	sources   map[string]string
 	o         SubscriberOptions
 
-	mu     sync.Mutex
-	subs   map[*subscription]context.CancelFunc
-	closed bool
-	ended  sync.WaitGroup
+	mu       sync.Mutex
+	subs     []*subscription
+	fetchers map[int32]*fetcher // by broker; they live as long as there are subscriptions
+	reading  context.Context
+	rest     context.CancelFunc // ends reading
+	closed   bool
+	ended    sync.WaitGroup
 }
 
 // NewSubscriber makes a subscriber of topics, each the topic of the source that sources names for it. It starts nothing.
 func NewSubscriber(client *Client, positions Positions, sources map[string]string, o SubscriberOptions) *Subscriber {
 	return &Subscriber{
 		client: client, positions: positions, sources: sources, o: o.withDefaults(),
-		subs: map[*subscription]context.CancelFunc{},
+		fetchers: map[int32]*fetcher{},
 	}
 }
 
@@ -100,17 +107,65 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	out := make(chan *message.Message)
-	sub := newSubscription(s, source, topic, out)
-	s.subs[sub] = cancel
+	sub := newSubscription(s, source, topic, out, cancel)
+	if len(s.subs) == 0 {
+		s.reading, s.rest = context.WithCancel(context.WithoutCancel(ctx))
+	}
+	s.subs = append(s.subs, sub)
 	s.ended.Go(func() {
 		defer close(out)
 		defer cancel()
 		sub.run(ctx)
-		s.mu.Lock()
-		delete(s.subs, sub)
-		s.mu.Unlock()
+		s.end(sub)
 	})
 	return out, nil
+}
+
+// end forgets a subscription, and with the last the fetchers.
+func (s *Subscriber) end(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subs = slices.DeleteFunc(s.subs, func(other *subscription) bool { return other == sub })
+	if len(s.subs) == 0 {
+		s.rest()
+		clear(s.fetchers)
+	}
+}
+
+// assign has a partition read where it is to be read: at its leader, or at a replica that is nearer.
+func (s *Subscriber) assign(p *partition) {
+	switch f := s.fetcher(p.node()); {
+	case f == nil:
+	case p.move(f):
+		f.join()
+	default:
+		f.wake()
+	}
+}
+
+// fetcher answers the fetcher of a broker, and starts one where there is none. It stays: a broker that has lost its partitions
+// may lead some again.
+func (s *Subscriber) fetcher(node int32) *fetcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.fetchers[node]
+	if ctx := s.reading; !ok && ctx.Err() == nil { // else it is the last answer of a fetcher that ends
+		f = &fetcher{s: s, node: node, woken: make(chan struct{}, 1)}
+		s.fetchers[node] = f
+		s.ended.Go(func() { f.run(ctx) })
+	}
+	return f
+}
+
+// all answers the partitions of all subscriptions.
+func (s *Subscriber) all() []*partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var parts []*partition
+	for _, sub := range s.subs {
+		parts = append(parts, sub.all()...)
+	}
+	return parts
 }
 
 // Close ends all subscriptions, closes their channels and waits for all that they started. Messages that are not acknowledged
@@ -118,8 +173,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	for _, cancel := range s.subs {
-		cancel()
+	for _, sub := range s.subs {
+		sub.cancel()
 	}
 	s.mu.Unlock()
 	s.ended.Wait()
@@ -130,7 +185,7 @@ func (s *Subscriber) Close() error {
 func (s *Subscriber) State() []PartitionState {
 	s.mu.Lock()
 	var states []PartitionState
-	for sub := range s.subs {
+	for _, sub := range s.subs {
 		states = append(states, sub.state()...)
 	}
 	s.mu.Unlock()

@@ -16,13 +16,11 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// goneAfter is how long a topic that we read may be missing before its partitions are halted: brokers that start, and topics
-// that are new, are missing for a moment.
-const goneAfter = 30 * time.Second
-
-// subscription reads one topic. It watches the topic's metadata, claims partitions as they appear, and keeps one fetcher for
-// each broker that leads some of them.
+// subscription reads one topic. It watches the topic's metadata, claims partitions as they appear, and has each read by the
+// fetcher of the broker that leads it.
 type subscription struct {
+	s         *Subscriber
+	cancel    context.CancelFunc
 	client    *Client
 	positions Positions
 	source    string
@@ -32,9 +30,7 @@ type subscription struct {
 	out       chan<- *message.Message
 	kicked    chan struct{} // 1: look at the metadata now
 
-	// run's own.
-	fetchers map[int32]*fetcher
-	missing  time.Time // since when there is no such topic
+	missing time.Time // since when there is no such topic; run's own
 
 	mu         sync.Mutex
 	id         [16]byte
@@ -42,12 +38,11 @@ type subscription struct {
 	err        error        // why there are none, or why they are not looked after
 }
 
-func newSubscription(s *Subscriber, source, topic string, out chan<- *message.Message) *subscription {
+func newSubscription(s *Subscriber, source, topic string, out chan<- *message.Message, cancel context.CancelFunc) *subscription {
 	return &subscription{
-		client: s.client, positions: s.positions, source: source, topic: topic, o: s.o, out: out,
-		log:      s.o.Log.With("source", source),
-		kicked:   make(chan struct{}, 1),
-		fetchers: map[int32]*fetcher{},
+		s: s, cancel: cancel, client: s.client, positions: s.positions, source: source, topic: topic, o: s.o, out: out,
+		log:    s.o.Log.With("source", source),
+		kicked: make(chan struct{}, 1),
 	}
 }
 
@@ -121,11 +116,8 @@ func (s *subscription) look(ctx context.Context, running *sync.WaitGroup) error 
 	}
 	for _, p := range s.all() {
 		if l, ok := t.leader(p.Partition.Partition); ok && l.node >= 0 {
-			f := s.fetcher(ctx, l.node, running)
-			p.mu.Lock()
-			p.at, p.drained = l, f.wake
-			p.mu.Unlock()
-			f.wake()
+			p.led(l, time.Now())
+			s.s.assign(p)
 		}
 	}
 	if !t.led() {
@@ -140,7 +132,7 @@ func (s *subscription) gone(now time.Time) error {
 	if s.missing.IsZero() {
 		s.missing = now
 	}
-	if len(known) > 0 && now.Sub(s.missing) >= goneAfter {
+	if len(known) > 0 && now.Sub(s.missing) >= s.o.GoneAfter {
 		for _, p := range known {
 			s.halt(p, HaltGone, errors.New("the topic was deleted"), now)
 		}
@@ -151,7 +143,8 @@ func (s *subscription) gone(now time.Time) error {
 
 func (s *subscription) recreated(known []*partition, id [16]byte) error {
 	for _, p := range known {
-		s.halt(p, HaltRecreated, fmt.Errorf("the topic was deleted and made anew: its id was %s and is %s", p.topicID, idText(id)), time.Now())
+		s.halt(p, HaltRecreated, fmt.Errorf("the topic was deleted and made anew: its id was %s and is %s",
+			idText(p.topicID), idText(id)), time.Now())
 	}
 	return nil
 }
@@ -192,19 +185,20 @@ func (s *subscription) claim(ctx context.Context, t *topic, running *sync.WaitGr
 func (s *subscription) newPartition(pos event.Position, t *topic) *partition {
 	p := &partition{
 		Partition: event.Partition{Source: s.source, Topic: s.topic, Partition: pos.Partition.Partition},
-		topicID:   idText(t.id),
+		sub:       s,
+		topicID:   t.id,
 		limits:    s.o, out: s.out, backoff: s.client.backoff,
 		filled: make(chan struct{}, 1),
-		at:     leader{node: anyNode},
-		next:   pos.Next, epoch: -1, high: -1, stable: -1,
+		at:     leader{node: anyNode}, near: anyNode,
+		next: pos.Next, epoch: -1, high: -1, stable: -1,
 	}
 	if pos.Next < 0 {
 		return p
 	}
 	p.epoch = pos.Epoch
-	if pos.TopicID != "" && p.topicID != "" && pos.TopicID != p.topicID {
+	if id := idText(t.id); pos.TopicID != "" && id != "" && pos.TopicID != id {
 		s.halt(p, HaltRecreated, fmt.Errorf("the topic was deleted and made anew: the position %d is of topic id %s, this one is %s",
-			pos.Next, pos.TopicID, p.topicID), time.Now())
+			pos.Next, pos.TopicID, id), time.Now())
 	}
 	return p
 }
@@ -214,21 +208,6 @@ func (s *subscription) halt(p *partition, code string, err error, now time.Time)
 	if p.halt(code, err, now) {
 		s.log.Error("a partition is halted", "topic", s.topic, "partition", p.Partition.Partition, "code", code, "error", err)
 	}
-}
-
-// fetcher answers the fetcher of a broker, and starts one where there is none. It lives as long as the subscription: a broker
-// that has lost its partitions may lead some again.
-func (s *subscription) fetcher(ctx context.Context, node int32, running *sync.WaitGroup) *fetcher {
-	f, ok := s.fetchers[node]
-	if !ok {
-		f = &fetcher{
-			sub: s, node: node, woken: make(chan struct{}, 1),
-			decoder: decoder{source: s.source, topic: s.topic, topicID: idText(s.id)},
-		}
-		s.fetchers[node] = f
-		running.Go(func() { f.run(ctx) })
-	}
-	return f
 }
 
 // all answers the partitions; the slice is not changed any more.
