@@ -40,7 +40,7 @@ type Exporter interface {
 }
 
 // View reads in batches: one round trip a call, answers in the order of the input, whatever its size.
-// What a View answers is read-only for the caller.
+// What a View answers is read-only for the caller. A limit below one answers nothing.
 type View interface {
 	// Records answers the record of each id, nil where it is not known.
 	Records(ctx context.Context, ids []RecordID) ([]*Record, error)

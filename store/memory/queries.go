@@ -84,7 +84,7 @@ func (s *Store) Pending(_ context.Context, after int64, limit int) ([]customer.O
 	defer s.mu.RUnlock()
 	i, _ := slices.BinarySearchFunc(s.outbox, after+1, func(e customer.OutboxEntry, seq int64) int { return cmp.Compare(e.Seq, seq) })
 	rest := s.outbox[i:]
-	return slices.Clone(rest[:min(limit, len(rest))]), s.alive()
+	return slices.Clone(rest[:within(limit, len(rest))]), s.alive()
 }
 
 // Published lets the entries up to a sequence number go.
@@ -96,21 +96,24 @@ func (s *Store) Published(_ context.Context, upTo int64) error {
 	return s.alive()
 }
 
-// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after.
+// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after;
+// customer.ErrNotFound if that one is not there.
 func (s *Store) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	newest := func(a, b event.DeadLetter) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID)) }
+	last, known := s.dead[after]
+	if after != "" && !known {
+		return nil, fmt.Errorf("dead letter %s: %w", after, customer.ErrNotFound)
+	}
 	var out []event.DeadLetter
 	for _, l := range s.dead {
-		if source == "" || l.Source == source {
+		if (source == "" || l.Source == source) && (after == "" || newest(last, l) < 0) {
 			out = append(out, l)
 		}
 	}
-	slices.SortFunc(out, func(a, b event.DeadLetter) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID)) })
-	if i := slices.IndexFunc(out, func(l event.DeadLetter) bool { return l.ID == after }); i >= 0 {
-		out = out[i+1:]
-	}
-	return out[:min(limit, len(out))], s.alive()
+	slices.SortFunc(out, newest)
+	return out[:within(limit, len(out))], s.alive()
 }
 
 // DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.

@@ -83,7 +83,7 @@ func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
 			}
 		}
 		switch {
-		case now.Owner != a.Owner:
+		case now.Owner == 0 || now.Owner != a.Owner: // whoever claims is 1 or more
 			return event.ErrFenced
 		case now.Next != a.Expect:
 			return event.ErrAlready

@@ -74,7 +74,7 @@ func (v view) Nodes(ctx context.Context, nodes []customer.NodeID, limit int) ([]
 	out := make([][]customer.RecordID, len(nodes))
 	for i, n := range nodes {
 		of := v.s.nodes[n]
-		out[i] = slices.Clone(of[:max(0, min(limit, len(of)))])
+		out[i] = slices.Clone(of[:within(limit, len(of))])
 	}
 	return out, ctx.Err()
 }
@@ -140,7 +140,7 @@ func (v view) Timeline(ctx context.Context, of []customer.RecordID, limit int) (
 	slices.SortFunc(out, func(a, b *customer.Interaction) int {
 		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
-	return out[:min(limit, len(out))], ctx.Err()
+	return out[:within(limit, len(out))], ctx.Err()
 }
 
 func (v view) Partaken(
@@ -156,7 +156,7 @@ func (v view) Partaken(
 	}
 	slices.SortFunc(ids, func(a, b customer.InteractionID) int { return bytes.Compare(a[:], b[:]) })
 	ids = slices.Compact(ids)
-	return v.Interactions(ctx, ids[:max(0, min(limit, len(ids)))])
+	return v.Interactions(ctx, ids[:within(limit, len(ids))])
 }
 
 func (v view) Members(ctx context.Context, of []customer.CustomerID) ([][]customer.Membership, error) {
@@ -170,3 +170,6 @@ func (v view) Members(ctx context.Context, of []customer.CustomerID) ([][]custom
 }
 
 func compare[ID ~[16]byte](a, b ID) int { return bytes.Compare(a[:], b[:]) }
+
+// within answers how many of n a limit lets through; one below zero is zero.
+func within(limit, n int) int { return max(0, min(limit, n)) }

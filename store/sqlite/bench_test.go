@@ -24,6 +24,11 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
+// What a look at the figures of a store costs, with all its customers still waiting to be published.
+func BenchmarkCounts(b *testing.B) {
+	storetest.BenchCounts(b, *held, func(b *testing.B) storetest.Store { return opened(b, filepath.Join(b.TempDir(), "onefold.db")) })
+}
+
 // Opening a store that is there, and what it weighs a record: with its keys, its customer and nothing else.
 func BenchmarkOpen(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "onefold.db")

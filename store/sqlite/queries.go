@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/onefold/onefold/customer"
@@ -59,7 +60,7 @@ func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer
 		FROM outbox o CROSS JOIN customer c ON c.id = o.customer
 		LEFT JOIN customer_history h ON c.version <> o.version AND h.customer = o.customer AND h.version = o.version
 		WHERE o.seq > ? ORDER BY o.seq LIMIT ?`
-	err := view{s.reader}.each(ctx, query, []any{after, limit}, func(rows *sql.Rows) error {
+	err := view{s.reader}.each(ctx, query, []any{after, max(0, limit)}, func(rows *sql.Rows) error {
 		var seq, version int64
 		var id, body sql.RawBytes
 		if err := rows.Scan(&seq, &id, &version, &body); err != nil {
@@ -82,19 +83,22 @@ func (s *Store) Published(ctx context.Context, upTo int64) error {
 	return s.explain(err)
 }
 
-// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after.
-func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
-	var out []event.DeadLetter
+// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after;
+// customer.ErrNotFound if that one is not there.
+func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) (out []event.DeadLetter, err error) {
 	query, args := "SELECT body, value FROM dead_letter WHERE true", []any{}
 	if source != "" {
 		query, args = query+" AND source = ?", append(args, source)
 	}
 	if after != "" {
+		if _, err := s.DeadLetter(ctx, after); err != nil {
+			return nil, err
+		}
 		query += " AND (seconds, nanos, id) < (SELECT seconds, nanos, id FROM dead_letter WHERE id = ?)"
 		args = append(args, after)
 	}
 	query += " ORDER BY seconds DESC, nanos DESC, id DESC LIMIT ?"
-	err := view{s.reader}.each(ctx, query, append(args, limit), func(rows *sql.Rows) error {
+	err = view{s.reader}.each(ctx, query, append(args, max(0, limit)), func(rows *sql.Rows) error {
 		var body, value sql.RawBytes
 		if err := rows.Scan(&body, &value); err != nil {
 			return err
@@ -120,14 +124,74 @@ func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, e
 	return &l, s.explain(err)
 }
 
-// Counts answers how much the store holds.
-func (s *Store) Counts(ctx context.Context) (customer.Counts, error) {
-	var c customer.Counts
-	err := s.reader.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM member WHERE live = 1),
-		(SELECT count(*) FROM customer WHERE status = 'active'), (SELECT count(*) FROM interaction WHERE forgotten = 0),
-		(SELECT count(*) FROM customer WHERE status = 'merged'), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM outbox)`).
-		Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
+// Counts answers how much the store holds. It costs the same however much that is; only what waits in the outbox is counted.
+func (s *Store) Counts(ctx context.Context) (c customer.Counts, err error) {
+	const query = "SELECT records, customers, interactions, merges, dead_letters, (SELECT count(*) FROM outbox) FROM tally"
+	err = s.reader.QueryRowContext(ctx, query).Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
 	return c, s.explain(err)
+}
+
+// recount counts all rows, on one state of the file, and tells if the tally is another.
+func (s *Store) recount(ctx context.Context) error {
+	const query = `SELECT (SELECT count(*) FROM member WHERE live = 1), (SELECT count(*) FROM customer WHERE status = 'active'),
+		(SELECT count(*) FROM interaction WHERE forgotten = 0), (SELECT count(*) FROM customer WHERE status = 'merged'),
+		(SELECT count(*) FROM dead_letter)
+		EXCEPT SELECT records, customers, interactions, merges, dead_letters FROM tally`
+	differ := false
+	err := view{s.reader}.each(ctx, query, nil, func(*sql.Rows) error { differ = true; return nil })
+	if differ {
+		return damaged(s.path, "it holds other numbers of rows than it says", nil)
+	}
+	return s.explain(err)
+}
+
+// tally adds to the figures of Counts what a delta writes, and takes off what has stood in its place so far.
+func (t *tx) tally(ctx context.Context, d *customer.Delta) error {
+	var sum customer.Counts
+	live := map[customer.RecordID]bool{}
+	for _, m := range d.Members {
+		live[m.Record] = m.Live
+	}
+	status := map[customer.CustomerID]customer.Status{}
+	for _, c := range d.Customers {
+		status[c.ID] = c.Status
+	}
+	told := map[customer.InteractionID]bool{}
+	for _, in := range d.Interactions {
+		told[in.ID] = !in.Forgotten()
+	}
+	dead := map[string]bool{}
+	for i := range d.Dead {
+		dead[d.Dead[i].ID] = true
+	}
+	for _, is := range live {
+		sum.Records += flag(is)
+	}
+	for _, is := range status {
+		sum.Customers += flag(is == customer.Active)
+		sum.Merges += flag(is == customer.Merged)
+	}
+	for _, is := range told {
+		sum.Interactions += flag(is)
+	}
+	sum.DeadLetters = int64(len(dead))
+	if len(live)+len(status)+len(told)+len(dead) == 0 {
+		return nil
+	}
+	letters, err := encode(slices.Sorted(maps.Keys(dead)))
+	if err != nil {
+		return err
+	}
+	const query = `UPDATE tally SET records = records + ?1 - (SELECT count(*) FROM json_each(?6) e JOIN member m ON m.record = unhex(e.value)
+			WHERE m.live), customers = customers + ?2 - o.active, merges = merges + ?3 - o.merged,
+		interactions = interactions + ?4 - (SELECT count(*) FROM json_each(?8) e JOIN interaction i ON i.id = unhex(e.value)
+			WHERE NOT i.forgotten), dead_letters = dead_letters + ?5 -
+			(SELECT count(*) FROM json_each(?9) e JOIN dead_letter l ON l.id = e.value)
+		FROM (SELECT count(*) FILTER (WHERE c.status = 'active') AS active, count(*) FILTER (WHERE c.status = 'merged') AS merged
+			FROM json_each(?7) e JOIN customer c ON c.id = unhex(e.value)) o`
+	_, err = t.raw.ExecContext(ctx, query, sum.Records, sum.Customers, sum.Merges, sum.Interactions, sum.DeadLetters,
+		ids(slices.Collect(maps.Keys(live))), ids(slices.Collect(maps.Keys(status))), ids(slices.Collect(maps.Keys(told))), string(letters))
+	return err
 }
 
 // MappingRevision answers the revision of a version of a source's mapping: 1, 2, 3 in the order in which they came.

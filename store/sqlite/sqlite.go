@@ -80,6 +80,9 @@ func (s *Store) Check(ctx context.Context) error {
 	if err == nil && !slices.Equal(found, []string{"ok"}) {
 		return damaged(s.path, strings.Join(found, "; "), nil)
 	}
+	if err == nil {
+		err = s.recount(ctx)
+	}
 	return s.explain(err)
 }
 

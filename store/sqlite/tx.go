@@ -105,7 +105,7 @@ func (t *tx) Advance(ctx context.Context, advances []event.Advance) error {
 			return err
 		}
 		switch {
-		case owner != a.Owner:
+		case owner == 0 || owner != a.Owner: // whoever claims is 1 or more
 			return event.ErrFenced
 		case next != a.Expect:
 			return event.ErrAlready
@@ -131,7 +131,7 @@ func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
 	}
 	t.done, t.wrote = true, *d
 	for _, step := range []func(context.Context, *customer.Delta) error{
-		t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead, t.forget,
+		t.tally, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead, t.forget,
 	} {
 		if err := step(ctx, d); err != nil {
 			return err

@@ -53,6 +53,18 @@ func Bench(b *testing.B, held int, open func(b *testing.B) Store) {
 	})
 }
 
+// BenchCounts measures what it costs to ask a store that holds so many records how much it holds.
+func BenchCounts(b *testing.B, held int, open func(b *testing.B) Store) {
+	s := open(b)
+	b.Cleanup(func() { _ = s.Close() })
+	Fill(b, s, held)
+	for b.Loop() {
+		if c, err := s.Counts(b.Context()); err != nil || c.Records != int64(held) || c.Outbox != int64(held) {
+			b.Fatal(c, err)
+		}
+	}
+}
+
 // Fill lets a store hold so many records, each with its keys and a customer of its own.
 func Fill(b *testing.B, s Store, held int) {
 	b.Helper()

@@ -60,6 +60,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"many rows are written as one":                    testMany,
 		"members of a component change places":            testComponentsMove,
 		"what is answered stays as it was":                testStaysAsItWas,
+		"a limit below one answers nothing":               testLimits,
+		"a page is the next of one that is there":         testNextPage,
+		"nobody moves what nobody claimed":                testUnclaimed,
+		"counts are those of the rows":                    testCounts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)

@@ -1,0 +1,119 @@
+package storetest
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// testLimits asks for no more than nothing: a limit of 0 or below answers nothing, and is no error.
+func testLimits(t *testing.T, s Store) {
+	k := customer.Key{Type: "email", Hash: 1}
+	apply(t, s, customer.Delta{
+		Keys:      []customer.KeySet{{Record: id(1), Node: 1, Keys: []customer.Key{k}}},
+		Customers: []*customer.Customer{master(1, 1)}, Interactions: []*customer.Interaction{interaction(t, 1, at, id(1))},
+		Dead: []event.DeadLetter{{ID: "a", At: at}},
+	})
+	for limit, want := range map[int]int{math.MinInt: 0, -1: 0, 0: 0, 1: 1} {
+		pending, err := s.Pending(t.Context(), 0, limit)
+		dead, err2 := s.DeadLetters(t.Context(), "", "", limit)
+		var line []*customer.Interaction
+		var holders [][]customer.Holder
+		view(t, s, func(v customer.View) error {
+			var err3, err4 error
+			line, err3 = v.Timeline(t.Context(), []customer.RecordID{id(1)}, limit)
+			holders, err4 = v.Holders(t.Context(), []customer.Key{k}, limit)
+			return errors.Join(err, err2, err3, err4)
+		})
+		got := []int{len(pending), len(dead), len(line), len(holders), len(holders[0])}
+		same(t, "how many are answered", []int{want, want, want, 1, want}, got)
+	}
+}
+
+// testNextPage asks for what comes after a dead letter that is not there: to begin anew or to end there would each be a page that is
+// not the next one.
+func testNextPage(t *testing.T, s Store) {
+	letter := event.DeadLetter{ID: "a", Source: "shop", At: at}
+	apply(t, s, customer.Delta{Dead: []event.DeadLetter{letter, {ID: "b", Source: "bank", At: at}}})
+	found, err := s.DeadLetters(t.Context(), "", "none", 10)
+	if !errors.Is(err, customer.ErrNotFound) || !strings.Contains(err.Error(), "none") || len(found) > 0 {
+		t.Errorf("after one that is not there: %d letters, %v", len(found), err)
+	}
+	found, err = s.DeadLetters(t.Context(), "shop", "b", 10) // the place is one among all of them
+	if err != nil || len(found) != 1 || found[0].ID != "a" {
+		t.Errorf("after one of another source: %+v, %v", found, err)
+	}
+	if found, err = s.DeadLetters(t.Context(), "", "a", 10); err != nil || len(found) != 0 {
+		t.Errorf("after the last: %+v, %v", found, err)
+	}
+}
+
+// testUnclaimed moves the position of a partition that nobody has claimed, as the owner that nobody is.
+func testUnclaimed(t *testing.T, s Store) {
+	for _, owner := range []int64{0, 1} {
+		for _, expect := range []int64{-1, 0} {
+			p := event.Position{Partition: event.Partition{Source: "shop", Topic: "t"}, Next: 5, Owner: owner}
+			err := s.Update(t.Context(), func(tx customer.Tx) error {
+				return tx.Advance(t.Context(), []event.Advance{{Position: p, Expect: expect}})
+			})
+			if !errors.Is(err, event.ErrFenced) {
+				t.Errorf("owner %d, who expects %d: %v", owner, expect, err)
+			}
+		}
+	}
+	if all, err := s.Positions(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("positions: %+v, %v", all, err)
+	}
+}
+
+// testCounts counts after every kind of change what the rows themselves say.
+func testCounts(t *testing.T, s Store) {
+	counts := func(when string, want customer.Counts) {
+		t.Helper()
+		got, err := s.Counts(t.Context())
+		same(t, "counts "+when, want, got)
+		if err := errors.Join(err, s.Check(t.Context())); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	counts("of nothing", customer.Counts{})
+	apply(t, s, customer.Delta{
+		Members:      []customer.Membership{live(1, 1), live(2, 1), live(3, 3)},
+		Customers:    []*customer.Customer{master(1, 1), master(3, 1)},
+		Interactions: []*customer.Interaction{interaction(t, 1, at, id(1)), interaction(t, 2, at, id(2))},
+		Dead:         []event.DeadLetter{{ID: "a", At: at}, {ID: "b", At: at}},
+	})
+	counts("at first", customer.Counts{Records: 3, Customers: 2, Interactions: 2, DeadLetters: 2, Outbox: 2})
+	merged := master(3, 2)
+	merged.Status, merged.AliasOf, merged.Attributes = customer.Merged, id(1).Birth(0), nil
+	off := live(2, 1)
+	off.Live = false
+	apply(t, s, customer.Delta{
+		Members:      []customer.Membership{live(1, 1), off, live(3, 1), live(3, 1)},
+		Customers:    []*customer.Customer{master(1, 2), merged},
+		Interactions: []*customer.Interaction{interaction(t, 1, at, id(3)), {ID: customer.InteractionID{15: 2}}},
+		Dead:         []event.DeadLetter{{ID: "a", At: at}},
+	})
+	counts("after a merge", customer.Counts{Records: 2, Customers: 1, Interactions: 1, Merges: 1, DeadLetters: 2, Outbox: 4})
+	gone := master(1, 3)
+	gone.Status, gone.Attributes = customer.Erased, nil
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(2, 2)}, Customers: []*customer.Customer{gone}})
+	counts("after an erasure", customer.Counts{Records: 3, Interactions: 1, Merges: 1, DeadLetters: 2, Outbox: 3})
+	broken := errors.New("broken")
+	err := s.Update(t.Context(), func(tx customer.Tx) error {
+		d := newcomers(0, 5)
+		return errors.Join(tx.Apply(t.Context(), &d), broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	counts("after what was rolled back", customer.Counts{Records: 3, Interactions: 1, Merges: 1, DeadLetters: 2, Outbox: 3})
+	if err := s.Published(t.Context(), 1<<62); err != nil {
+		t.Fatal(err)
+	}
+	counts("after all is published", customer.Counts{Records: 3, Interactions: 1, Merges: 1, DeadLetters: 2})
+}
