@@ -106,7 +106,7 @@ func fewer(t *testing.T, n int) int {
 func TestErasureLeavesNoByte(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "onefold.db")
 	s := open(t, path)
-	n := fewer(t, 3_000)
+	n := fewer(t, 2_000)
 	size := func(version int) func(int) int {
 		return func(i int) int {
 			if i%97 == 0 {
@@ -242,7 +242,7 @@ func TestSweepFollowsPages(t *testing.T) {
 func TestSweepBesideOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "onefold.db")
 	s := open(t, path)
-	n := fewer(t, 2_000)
+	n := fewer(t, 1_000)
 	inGroups(n, 100, func(of []int) { commit(t, s, crowd(of, 1, func(i int) int { return 60 + i%150 })) })
 	inGroups(n, 100, func(of []int) { commit(t, s, crowd(of, 2, func(i int) int { return 90 + i%200 })) })
 	inGroups(n/2, 100, func(of []int) { commit(t, s, erased(crowd(of, 2, func(int) int { return 1 }), 3)) }) // the first half
@@ -395,13 +395,13 @@ func TestErasureBesideAnotherProgram(t *testing.T) {
 func TestKilledWhileSweeping(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "onefold.db")
 	s := open(t, path)
-	n := fewer(t, 2_000)
+	const n = 150
 	for v := range 3 {
 		inGroups(n, 100, func(of []int) {
 			for k := range of {
 				of[k] = of[k] * 7 % n
 			}
-			commit(t, s, crowd(of, int64(v+1), func(i int) int { return (v + 1) * (600 + i%90) }))
+			commit(t, s, crowd(of, int64(v+1), func(i int) int { return (v + 1) * (800 + i%90) }))
 		})
 	}
 	if err := s.Close(); err != nil {

@@ -21,6 +21,7 @@ var (
 	ErrForeign = errors.New("not a store")
 	ErrDamaged = errors.New("the store is damaged")
 	ErrFull    = errors.New("the disk is full")
+	ErrClosed  = errors.New("the store is closed")
 )
 
 // fault words one of the above, with the error that showed it.
@@ -72,6 +73,9 @@ func (s *Store) explain(err error) error {
 	var known *event.Error
 	if err == nil || errors.As(err, &known) {
 		return err
+	}
+	if gone := s.gone.Load(); gone != nil && errors.Is(err, *gone) {
+		return fault(s.path, ErrClosed, nil, "it was closed: open it again")
 	}
 	if errors.Is(err, errBody) {
 		return damaged(s.path, err.Error(), err)

@@ -36,8 +36,9 @@ func (p *packer) text(s string) {
 }
 
 func (p *packer) version(v customer.Version) {
-	if i := slices.Index(p.versions, v); i >= 0 {
-		p.len(i + 1)
+	behind := max(0, len(p.versions)-window)
+	if i := slices.Index(p.versions[behind:], v); i >= 0 {
+		p.len(behind + i + 1)
 		return
 	}
 	p.versions = append(p.versions, v)
@@ -84,7 +85,8 @@ func (p *packer) amount(a customer.Amount) {
 	}
 }
 
-// window is how many of the last texts are looked at for one that is the same.
+// window is how many of the last texts, and of the last versions, are looked at for one that is the same: else a record with many of
+// them would cost the square of their number. What is further back is written again, and takes a place again: the reader counts the same.
 const window = 100
 
 // unpacker reads what a packer wrote. After the first fault everything is zero, and bad tells.

@@ -219,8 +219,11 @@ func (s *Store) MappingRevision(ctx context.Context, source, version string) (in
 	return revision, s.explain(raw.Commit())
 }
 
-// pageSize is how many customers EachCustomer reads at a time.
-const pageSize = 500
+// What EachCustomer reads at a time (invariant 10). One customer comes whole, however much it is.
+const (
+	pageSize = 500   // customers
+	pageRows = 2_000 // records and interactions of them
+)
 
 // EachCustomer walks over all active customers on one state of the file. Writers go on meanwhile; what they write stays in the WAL until
 // the walk ends.
@@ -234,10 +237,44 @@ func (s *Store) EachCustomer(
 			if err != nil || len(customers) == 0 {
 				return err
 			}
-			if err := v.whole(ctx, customers, fn); err != nil {
+			rows, err := v.weigh(ctx, customers)
+			if err != nil {
 				return err
 			}
+			for len(customers) > 0 {
+				n, sum := 1, rows[0]
+				for n < len(customers) && sum+rows[n] <= pageRows {
+					sum += rows[n]
+					n++
+				}
+				if err := v.whole(ctx, customers[:n], fn); err != nil {
+					return err
+				}
+				customers, rows = customers[n:], rows[n:]
+			}
 		}
+	})
+}
+
+// weigh answers how many rows each customer is made of.
+func (v view) weigh(ctx context.Context, customers []*customer.Customer) ([]int, error) {
+	out := make([]int, len(customers))
+	var all []customer.RecordID
+	var whose []int
+	for i, c := range customers {
+		out[i] = 1 + len(c.Members)
+		for _, m := range c.Members {
+			all, whose = append(all, m.Record), append(whose, i)
+		}
+	}
+	const query = "SELECT e.key, count(*) FROM json_each(?) e JOIN party p ON p.record = unhex(e.value) GROUP BY e.key"
+	return out, v.each(ctx, query, []any{ids(all)}, func(rows *sql.Rows) error {
+		var i, n int
+		if err := rows.Scan(&i, &n); err != nil {
+			return err
+		}
+		out[whose[i]] += n
+		return nil
 	})
 }
 

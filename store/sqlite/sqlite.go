@@ -29,9 +29,10 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // several, read only
 
-	updating chan struct{} // holds the Update that is under way; guards what follows
-	viewing  atomic.Int64  // Views under way
-	sweep    sweep         // what erasures still owe
+	updating chan struct{}         // holds the Update that is under way; guards what follows
+	viewing  atomic.Int64          // Views under way
+	sweep    sweep                 // what erasures still owe
+	gone     atomic.Pointer[error] // what database/sql says of everything after Close
 	records  *recent[customer.RecordID, customer.Record]
 	known    *recent[customer.CustomerID, customer.Customer]
 }
@@ -98,6 +99,8 @@ func (s *Store) Close() error {
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.Close())
+		said := s.writer.PingContext(context.Background())
+		s.gone.Store(&said)
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

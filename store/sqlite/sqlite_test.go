@@ -6,9 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -102,6 +106,101 @@ func TestRefusals(t *testing.T) {
 				t.Error("a damaged file was changed")
 			}
 		})
+	}
+}
+
+// What comes after Close is refused, and told of which store.
+func TestClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "onefold.db")
+	s := open(t, path)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Counts(t.Context())
+	_, err2 := s.Claim(t.Context(), "shop", "t", []int32{0})
+	for i, err := range []error{
+		err, err2, s.Check(t.Context()), s.Published(t.Context(), 1),
+		s.View(t.Context(), func(customer.View) error { return nil }),
+		s.Update(t.Context(), func(customer.Tx) error { return nil }),
+	} {
+		if !errors.Is(err, sqlite.ErrClosed) || !strings.Contains(err.Error(), path) || event.ClassOf(err) != event.Retryable {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// A walk reads a bounded number of rows before it hands the first customer over, and all of them in the end.
+func TestEachCustomerIsBounded(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "onefold.db"))
+	const n, each = 160, 40
+	inGroups(n, 40, func(of []int) {
+		d := crowd(of, 1, func(int) int { return 1 })
+		for i, c := range d.Customers {
+			c.Members = []customer.Member{{Record: d.Records[i].ID}}
+			for k := range each {
+				d.Interactions = append(d.Interactions, &customer.Interaction{
+					ID: customer.InteractionID{byte(of[i]), byte(of[i] >> 8), byte(k), 1}, Type: "order", Title: strings.Repeat("t", 500),
+					Parties: []customer.Party{{Record: d.Records[i].ID}},
+				})
+			}
+		}
+		commit(t, s, d)
+	})
+	taken := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	before := taken()
+	var first uint64
+	customers, interactions := 0, 0
+	err := s.EachCustomer(t.Context(), func(_ *customer.Customer, r []*customer.Record, in []*customer.Interaction) error {
+		if customers++; customers == 1 {
+			first = taken() - before
+		}
+		if interactions += len(in); len(r) != 1 || len(in) != each+1 {
+			t.Errorf("customer %d has %d records and %d interactions", customers, len(r), len(in))
+		}
+		return nil
+	})
+	if all := taken() - before; err != nil || customers != n || first > all/2 {
+		t.Errorf("%d customers, %d interactions; %d bytes taken before the first, of %d: %v", customers, interactions, first, all, err)
+	}
+}
+
+// A record of more versions, texts and messages than a body looks back for is kept as it was: one that is met again long after is
+// written anew.
+func TestManyVersions(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "onefold.db"))
+	version := func(n int) customer.Version {
+		return customer.Version{Source: customer.SourceVersion{Kind: customer.BySequence, Value: strconv.Itoa(n), Scope: "s"}, Hash: uint64(n)}
+	}
+	for _, distinct := range []int{99, 100, 101, 250, 700} {
+		r := &customer.Record{ID: customer.RecordID{byte(distinct), byte(distinct >> 8)}, Source: "shop", Scopes: []customer.Scope{{Name: "sequence:s"}}}
+		for i := range 2*distinct + 7 {
+			n := i % distinct
+			if i%5 == 0 { // one that is met all the time
+				n = 0
+			}
+			r.Scopes[0].Cells = append(r.Scopes[0].Cells, customer.Cell{
+				Path: customer.Path{Name: "tag", ID: strconv.Itoa(i)}, State: customer.Set, Value: customer.Text("t" + strconv.Itoa(n)),
+				Version: version(n), Event: "m" + strconv.Itoa(n%distinct),
+			})
+		}
+		commit(t, s, customer.Delta{Records: []*customer.Record{r}})
+		err := s.View(t.Context(), func(v customer.View) error {
+			got, err := v.Records(t.Context(), []customer.RecordID{r.ID})
+			if err != nil {
+				return err
+			}
+			if diff := cmp.Diff(r, got[0], cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("of %d versions: %s", distinct, diff)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -12,25 +12,28 @@ import (
 
 // testLimits asks for no more than nothing: a limit of 0 or below answers nothing, and is no error.
 func testLimits(t *testing.T, s Store) {
-	k := customer.Key{Type: "email", Hash: 1}
+	k, of := customer.Key{Type: "email", Hash: 1}, []customer.RecordID{id(1)}
+	in := live(1, 1)
+	in.Node = node(1)
 	apply(t, s, customer.Delta{
-		Keys:      []customer.KeySet{{Record: id(1), Node: 1, Keys: []customer.Key{k}}},
+		Members: []customer.Membership{in}, Keys: []customer.KeySet{{Node: node(1), Keys: []customer.Key{k}}},
 		Customers: []*customer.Customer{master(1, 1)}, Interactions: []*customer.Interaction{interaction(t, 1, at, id(1))},
 		Dead: []event.DeadLetter{{ID: "a", At: at}},
 	})
 	for limit, want := range map[int]int{math.MinInt: 0, -1: 0, 0: 0, 1: 1} {
+		var got [6]int
 		pending, err := s.Pending(t.Context(), 0, limit)
 		dead, err2 := s.DeadLetters(t.Context(), "", "", limit)
-		var line []*customer.Interaction
-		var holders [][]customer.Holder
+		got[0], got[1] = len(pending), len(dead)
 		view(t, s, func(v customer.View) error {
-			var err3, err4 error
-			line, err3 = v.Timeline(t.Context(), []customer.RecordID{id(1)}, limit)
-			holders, err4 = v.Holders(t.Context(), []customer.Key{k}, limit)
-			return errors.Join(err, err2, err3, err4)
+			line, err3 := v.Timeline(t.Context(), of, limit)
+			part, err4 := v.Partaken(t.Context(), of, customer.InteractionID{}, limit)
+			holders, err5 := v.Holders(t.Context(), []customer.Key{k}, limit)
+			records, err6 := v.Nodes(t.Context(), []customer.NodeID{node(1)}, limit)
+			got[2], got[3], got[4], got[5] = len(line), len(part), len(holders[0]), len(records[0])
+			return errors.Join(err, err2, err3, err4, err5, err6)
 		})
-		got := []int{len(pending), len(dead), len(line), len(holders), len(holders[0])}
-		same(t, "how many are answered", []int{want, want, want, 1, want}, got)
+		same(t, "how many are answered", [6]int{want, want, want, want, want, want}, got)
 	}
 }
 
