@@ -319,6 +319,33 @@ func TestSweepInParts(t *testing.T) {
 	}
 }
 
+// What commits write during a sweep is looked through in larger parts, and these are bounded, too.
+func TestSweepOfChangesInParts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a commit of 50 MiB")
+	}
+	path := filepath.Join(t.TempDir(), "onefold.db")
+	s := open(t, path)
+	inGroups(500, 100, func(of []int) { commit(t, s, crowd(of, 1, func(int) int { return 1_000 })) })
+	commit(t, s, erased(crowd([]int{7}, 1, func(int) int { return 1 }), 2))
+	if more, err := s.Maintain(t.Context()); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of []int
+	for i := range 1_000 {
+		of = append(of, 1_000+i)
+	}
+	commit(t, s, crowd(of, 1, func(int) int { return 16 << 10 })) // some 12,000 pages
+	first := int(info.Size()/4096-1)/256 + 1
+	if goes := 1 + sweep(t, s); goes < first+2 || goes > first+3 {
+		t.Errorf("%d goes, %d of them for the pages of before", goes, first)
+	}
+}
+
 // A reader on an older state holds up the emptying of the log, but neither the erasure nor what comes after it. When it ends, the log is
 // emptied, though nobody writes any more.
 func TestErasureBesideReader(t *testing.T) {
