@@ -204,10 +204,40 @@ func TestDecisionsAndErasure(t *testing.T) {
 	if out := in.ask(t, "customer", "get", found[0].ID.String(), "-o", "json"); !strings.Contains(out, `"status": "erased"`) {
 		t.Error(out)
 	}
-	eventually(t, 10*time.Second, "what was erased leaves the store's file", func() bool {
+}
+
+// Who is erased leaves no byte in the store's file and its log, in any of their forms, while the service goes on.
+func TestErasedLeavesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	in := serve(t, configured(t, dir, shopOnly))
+	const who = "xaveria.uniqua@example.com"
+	var all []*kgo.Record
+	for i := range int64(200) {
+		all = append(all, ana(i+10, fmt.Sprintf("somebody.%d@example.com", i)))
+	}
+	produce(t, in.Broker, append(all, ana(1, who), ana(2, who))...)
+	eventually(t, 30*time.Second, "the customer is there", func() bool { return len(in.find(t, who)) == 1 })
+	held := func() (n int) {
+		for _, name := range []string{"onefold.db", "onefold.db-wal"} {
+			b, err := os.ReadFile(filepath.Join(dir, "data", name))
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			n += strings.Count(strings.ToLower(string(b)), "uniqua")
+		}
+		return n
+	}
+	if held() == 0 {
+		t.Fatal("there is nothing to erase")
+	}
+	in.ask(t, "privacy", "erase", in.find(t, who)[0].ID.String(), "--yes")
+	eventually(t, 20*time.Second, "what was erased has left the store's file", func() bool {
 		_, body := fetch(t, in.Admin+"/metrics")
 		return strings.Contains(body, "onefold_store_erasure_owed 0") && strings.Contains(in.logged.String(), "what was erased is out of the store")
 	})
+	if n := held(); n > 0 {
+		t.Errorf("it is still there %d times", n)
+	}
 }
 
 // What is around the process and not as it must be ends it with 3, and with the remedy.
