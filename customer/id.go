@@ -13,6 +13,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/onefold/onefold/event"
 )
@@ -165,7 +166,13 @@ func compareKeys(a, b Key) int {
 // identifierKey passes over case, blanks and the marks that people put between digits.
 func identifierKey(value string) Key {
 	h := fnv.New64a()
-	h.Write([]byte(strings.ToLower(strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "").Replace(value))))
+	h.Write([]byte(strings.Map(func(r rune) rune {
+		switch r {
+		case ' ', '\u00a0', '-', '.', '/':
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, value)))
 	return Key{Type: keyIdentifier, Hash: h.Sum64()}
 }
 

@@ -96,9 +96,14 @@ func (r *Record) wasErased() bool {
 
 // Superseded tells whether the source has merged or re-keyed the record into another of its own.
 func (r *Record) Superseded() bool {
+	return r.linked(func(c *Cell) bool { return c.State == Set && c.Value.Parts["kind"] == LinkMergedInto })
+}
+
+// linked tells whether something is true of a cell that holds a link.
+func (r *Record) linked(is func(*Cell) bool) bool {
 	for i := range r.Scopes {
-		for _, c := range r.Scopes[i].Cells {
-			if c.Path.Name == FieldLink && c.State == Set && c.Value.Parts["kind"] == LinkMergedInto {
+		for j := range r.Scopes[i].Cells {
+			if c := &r.Scopes[i].Cells[j]; c.Path.Name == FieldLink && is(c) {
 				return true
 			}
 		}
@@ -108,7 +113,7 @@ func (r *Record) Superseded() bool {
 
 // links answers the records that the source has joined with this one, as it stands.
 func (r *Record) links() []RecordID {
-	if r == nil || !r.Live() {
+	if r == nil || !r.linked(func(*Cell) bool { return true }) || !r.Live() {
 		return nil
 	}
 	var out []RecordID
@@ -125,15 +130,15 @@ func (r *Record) links() []RecordID {
 
 // Cells answers what stands: per path the cell that is Set, in the order of paths. Where several scopes
 // speak about one path, the latest by the source's clock stands. Not to be changed.
-func (r *Record) Cells() []Cell {
+func (r *Record) Cells() []*Cell {
 	n := 0
 	for i := range r.Scopes {
 		n += len(r.Scopes[i].Cells)
 	}
-	out := make([]Cell, 0, n)
+	out := make([]*Cell, 0, n)
 	for i := range r.Scopes {
-		for _, c := range r.Scopes[i].Cells {
-			if c.Standing() == Set {
+		for j := range r.Scopes[i].Cells {
+			if c := &r.Scopes[i].Cells[j]; c.Standing() == Set {
 				out = append(out, c)
 			}
 		}
@@ -141,10 +146,10 @@ func (r *Record) Cells() []Cell {
 	if len(r.Scopes) == 1 {
 		return out
 	}
-	slices.SortStableFunc(out, func(a, b Cell) int {
+	slices.SortStableFunc(out, func(a, b *Cell) int {
 		return cmp.Or(a.Path.Compare(b.Path), b.At.Compare(a.At), b.Version.Compare(a.Version))
 	})
-	return slices.CompactFunc(out, func(a, b Cell) bool { return a.Path == b.Path })
+	return slices.CompactFunc(out, func(a, b *Cell) bool { return a.Path == b.Path })
 }
 
 // Clone answers a copy that can be folded into without the original noticing.

@@ -215,7 +215,7 @@ func TestRoomIsMadeUnseen(t *testing.T) {
 			if o, _ := narrow.Fold(s.op, &s.change, s.statements); o == event.Dead {
 				t.Fatal("refused, although there is room")
 			}
-			var seen []customer.Cell
+			var seen []*customer.Cell
 			for _, c := range narrow.Cells() {
 				if c.Path.Name != "tag" {
 					seen = append(seen, c)

@@ -146,7 +146,6 @@ func (k *keyed) read(s *frame) (key string, there bool, err *event.Error) {
 		text, there, err := k.parts[0].Text(s.Scope)
 		return k.prefix + text, there, err
 	}
-	escape := strings.NewReplacer("%", "%25", "/", "%2F")
 	for i, src := range k.parts {
 		text, there, err := src.Text(s.Scope)
 		if err != nil || !there {
@@ -155,7 +154,7 @@ func (k *keyed) read(s *frame) (key string, there bool, err *event.Error) {
 		if i > 0 {
 			key += "/"
 		}
-		key += escape.Replace(text)
+		key += strings.ReplaceAll(strings.ReplaceAll(text, "%", "%25"), "/", "%2F")
 	}
 	return k.prefix + key, true, nil
 }

@@ -67,8 +67,7 @@ func (m *Merger) Survive(records []*customer.Record) []customer.Attribute {
 		superseded, trust := r.Superseded(), m.policy.trust(r.Source)
 		cells := r.Cells()
 		claims := make([]claim, len(cells))
-		for i := range cells {
-			c := &cells[i]
+		for i, c := range cells {
 			claims[i] = claim{path: c.Path, superseded: superseded, trust: trust, Claim: customer.Claim{
 				Value: c.Value, Source: r.Source, Key: r.Key, Version: c.Version, At: c.At, Verified: c.Verified, Event: c.Event,
 			}}
