@@ -26,7 +26,7 @@ type Config struct {
 // Customers is what is asked of the registry.
 type Customers interface {
 	Customer(ctx context.Context, id customer.CustomerID) (*customer.Customer, error)
-	Find(ctx context.Context, q customer.Query) ([]*customer.Customer, error)
+	Find(ctx context.Context, q customer.Query) (*customer.Found, error)
 	Timeline(ctx context.Context, id customer.CustomerID, limit int) ([]*customer.Interaction, error)
 	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
 	Export(ctx context.Context, w io.Writer, canonical bool) error
@@ -36,6 +36,7 @@ type Customers interface {
 type Steward interface {
 	Join(ctx context.Context, d customer.Decision) error
 	Split(ctx context.Context, d customer.Decision) error
+	Undo(ctx context.Context, id, author string, at time.Time) (*customer.Decision, error)
 	Forget(ctx context.Context, id customer.CustomerID, now time.Time) error
 }
 
@@ -98,6 +99,7 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/why":                     get(a.why, "a", "b"),
 		root + "/export":                  {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
 		root + "/decisions":               {http.MethodPost: {handle: a.decide}},
+		root + "/decisions/{id}/undo":     {http.MethodPost: {handle: a.undo}},
 		root + "/dead-letters":            get(a.letters, "source", "after", "limit"),
 		root + "/dead-letters/{id}":       get(a.letter, "reveal"),
 		root + "/status":                  get(a.status),

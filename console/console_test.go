@@ -60,7 +60,7 @@ func (d *desk) Customer(_ context.Context, id customer.CustomerID) (*customer.Cu
 	return nil, fmt.Errorf("customer %s: %w", id, customer.ErrNotFound)
 }
 
-func (d *desk) Find(_ context.Context, q customer.Query) ([]*customer.Customer, error) {
+func (d *desk) Find(_ context.Context, q customer.Query) (*customer.Found, error) {
 	if d.hold != nil {
 		<-d.hold
 	} else {
@@ -68,7 +68,7 @@ func (d *desk) Find(_ context.Context, q customer.Query) ([]*customer.Customer, 
 	}
 	switch q.Email {
 	case "ana@example.com":
-		return []*customer.Customer{ana()}, nil
+		return &customer.Found{Customers: []*customer.Customer{ana()}, Cut: q.Limit == 1}, nil
 	case "broken@example.com":
 		return nil, errors.New("store: disk I/O error near ana@example.com")
 	case "slow@example.com":
@@ -76,7 +76,7 @@ func (d *desk) Find(_ context.Context, q customer.Query) ([]*customer.Customer, 
 	case "":
 		return nil, event.Errorf(event.Permanent, "validation", "", "say whom to look for")
 	}
-	return nil, nil
+	return &customer.Found{Customers: []*customer.Customer{}}, nil
 }
 
 func (d *desk) Timeline(context.Context, customer.CustomerID, int) ([]*customer.Interaction, error) {
@@ -118,6 +118,15 @@ func (d *desk) Split(_ context.Context, dec customer.Decision) error {
 	dec.Kind, dec.ID = customer.NotSame, "dec_2"
 	d.told = append(d.told, dec)
 	return nil
+}
+
+func (d *desk) Undo(_ context.Context, id, author string, at time.Time) (*customer.Decision, error) {
+	if id != "dec_1" {
+		return nil, event.Errorf(event.Permanent, "validation", "id", "a decision of that id: %w", customer.ErrNotFound)
+	}
+	return &customer.Decision{
+		ID: id, Kind: customer.Same, Pair: customer.NewPair(alice, alyce), Author: "lee", At: noon, Undone: true, UndoneBy: author, UndoneAt: at,
+	}, nil
 }
 
 func (d *desk) Forget(_ context.Context, id customer.CustomerID, _ time.Time) error {
@@ -229,6 +238,23 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+func TestUndo(t *testing.T) {
+	w := call(handler(&desk{}, io.Discard), "POST", "/api/v1/decisions/dec_1/undo", `{"author":"kim"}`)
+	var d customer.Decision
+	if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil || w.Code != 200 || !d.Undone || d.UndoneBy != "kim" || !d.UndoneAt.Equal(noon) {
+		t.Error(w.Code, w.Body, err)
+	}
+}
+
+func TestACutAnswerSaysSo(t *testing.T) {
+	for limit, want := range map[string]string{"1": `"cut":true`, "2": `"cut":false`} {
+		w := call(handler(&desk{}, io.Discard), "GET", "/api/v1/customers?email=ana@example.com&limit="+limit, "")
+		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Error(w.Code, w.Body)
+		}
+	}
+}
+
 func TestEraseSaysWhatItDoesNotReach(t *testing.T) {
 	d := &desk{}
 	w := call(handler(d, io.Discard), "DELETE", "/api/v1/customers/"+one.String(), "")
@@ -290,6 +316,9 @@ func TestProblems(t *testing.T) {
 		{"POST", "/api/v1/decisions", `{"kind":"same","a":"nobody/1","b":"c","author":"k"}`, nil, 404, "not_found", "nothing"},
 		{"POST", "/api/v1/decisions", `{"kind":"same","a":"a","b":"c","author":"` + strings.Repeat("k", 3000) + `"}`, nil, 400, "bad_request", "2,000"},
 		{"POST", "/api/v1/decisions", `{"kind":"` + strings.Repeat("k", console.MaxBody) + `"}`, nil, 413, "too_large", "64 KiB"},
+		{"POST", "/api/v1/decisions/dec_9/undo", `{"author":"k"}`, nil, 404, "not_found", "id: nothing"},
+		{"POST", "/api/v1/decisions/dec_1/undo", `{"author":"` + strings.Repeat("k", 3000) + `"}`, nil, 400, "bad_request", "2,000"},
+		{"POST", "/api/v1/decisions/dec_1/undo", `{"who":"k"}`, nil, 400, "bad_request", "JSON"},
 		{"POST", "/api/v1/decisions", "kind=same", []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", "JSON"},
 		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "cross-site"}, 403, "cross_site", "another site"},
 		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "same-site"}, 403, "cross_site", "another site"},

@@ -13,11 +13,6 @@ import (
 	"github.com/onefold/onefold/customer"
 )
 
-// Found is the answer to a search.
-type Found struct {
-	Customers []*customer.Customer `json:"customers"`
-}
-
 // Answer is one customer, and the id that was asked for: of an alias the customer that it now leads to.
 type Answer struct {
 	Asked customer.CustomerID `json:"asked"`
@@ -46,6 +41,11 @@ type Wish struct {
 	Reason string                `json:"reason,omitempty"`
 }
 
+// Regret is the wish to take a decision back.
+type Regret struct {
+	Author string `json:"author"`
+}
+
 func (a *api) find(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := number(q.Get("limit"))
@@ -59,10 +59,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if found == nil {
-		found = []*customer.Customer{}
-	}
-	reply(w, http.StatusOK, Found{Customers: found})
+	reply(w, http.StatusOK, found)
 	return nil
 }
 
@@ -182,6 +179,23 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reply(w, http.StatusOK, now)
+	return nil
+}
+
+// undo takes a decision back, and answers it as it stands then.
+func (a *api) undo(w http.ResponseWriter, r *http.Request) error {
+	var regret Regret
+	if err := read(r, &regret); err != nil {
+		return err
+	}
+	if len(regret.Author) > maxWords {
+		return bad("author", "the author is longer than 2,000 bytes", "")
+	}
+	d, err := a.Steward.Undo(r.Context(), r.PathValue("id"), regret.Author, a.Now())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, d)
 	return nil
 }
 

@@ -36,6 +36,7 @@ func examples() map[string]string {
 		"GET /api/v1/why":                     "?a=shop/1&b=bank/A/2",
 		"GET /api/v1/export":                  "",
 		"POST /api/v1/decisions":              `{"kind":"same","a":"shop/1","b":"bank/A/2","author":"kim"}`,
+		"POST /api/v1/decisions/{id}/undo":    `dec_1 {"author":"kim"}`,
 		"GET /api/v1/dead-letters":            "",
 		"GET /api/v1/dead-letters/{id}":       "dead_1",
 		"GET /api/v1/status":                  "",
@@ -87,7 +88,8 @@ func TestDocumentAndHandlersAgree(t *testing.T) {
 			body := ""
 			switch {
 			case strings.Contains(path, "{id}"):
-				path = strings.ReplaceAll(path, "{id}", example)
+				id, rest, _ := strings.Cut(example, " ")
+				path, body = strings.ReplaceAll(path, "{id}", id), rest
 			case method == http.MethodPost:
 				body = example
 			default:

@@ -46,7 +46,11 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 	case errors.As(err, &over):
 		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "the request is larger than 64 KiB"}
 	case errors.Is(err, customer.ErrNotFound):
-		return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "nothing is known under that name"}
+		p := &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "nothing is known under that name"}
+		if errors.As(err, &e) {
+			p.Path = e.Path
+		}
+		return p
 	case errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison):
 		return bad(e.Path, e.Text, "")
 	case errors.Is(err, context.DeadlineExceeded):

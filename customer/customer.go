@@ -336,3 +336,38 @@ func (r *Record) lost() []RecordID {
 	}
 	return out
 }
+
+// gather adds the customers of records to what was found.
+func (r *Registry) gather(ctx context.Context, v View, of []RecordID, out *Found) error {
+	comps, err := v.Components(ctx, of)
+	if err != nil {
+		return err
+	}
+	wanted, known := map[RecordID]bool{}, map[CustomerID]bool{}
+	for _, id := range of {
+		wanted[id] = true
+	}
+	for _, c := range out.Customers {
+		known[c.ID] = true
+	}
+	var ids []CustomerID
+	for _, c := range comps {
+		for _, m := range c.Members {
+			if wanted[m.Record] && !known[m.Customer] {
+				known[m.Customer] = true
+				ids = append(ids, m.Customer)
+			}
+		}
+	}
+	found, err := v.Customers(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		if c != nil && c.Status == Active {
+			out.Customers = append(out.Customers, c)
+		}
+	}
+	slices.SortFunc(out.Customers, func(a, b *Customer) int { return compareNames(a.ID, b.ID) })
+	return nil
+}

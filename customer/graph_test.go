@@ -201,8 +201,8 @@ func TestManyOfOneName(t *testing.T) {
 			t.Fatal("a person is two because of the others who have the name")
 		}
 		found, err := one.Find(context.Background(), customer.Query{Name: "Ottilie Featherstone", Limit: customer.MaxFound})
-		if err != nil || int64(len(found)) != one.customers(t) {
-			t.Fatalf("%d of %d are found: %v", len(found), one.customers(t), err)
+		if err != nil || int64(len(found.Customers)) != one.customers(t) {
+			t.Fatalf("%d of %d are found: %v", len(found.Customers), one.customers(t), err)
 		}
 	})
 }

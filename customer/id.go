@@ -3,6 +3,7 @@ package customer
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -305,4 +307,55 @@ func later(a, b Version) Version {
 		return a
 	}
 	return b
+}
+
+// Pieces in which a question is answered: nodes of a key read at first, and nodes whose records are read at once.
+const (
+	heldAtFirst    = 1_000
+	examinedAtOnce = 200
+)
+
+// holding answers the nodes that hold a key of every group, and whether these are all. A group of which there are more than are read
+// says nothing, if there is another; if there is none, more are read.
+func (q *question) holding(ctx context.Context, v View) (held []Holder, whole bool, err error) {
+	var keys []Key
+	for _, group := range q.groups {
+		for _, k := range group {
+			keys = append(keys, k, Key{Type: quiet + k.Type, Hash: k.Hash}) // too common to propose anybody, but kept to be found
+		}
+	}
+	for _, limit := range []int{heldAtFirst, MaxHeld} {
+		found, err := v.Holders(ctx, keys, limit+1)
+		if err != nil {
+			return nil, false, err
+		}
+		for i, group := range q.groups {
+			of, all := found[:2*len(group)], true
+			found = found[2*len(group):]
+			for j, hs := range of {
+				all = all && len(hs) <= limit
+				of[j] = hs[:min(len(hs), limit)]
+			}
+			switch union := distinctHolders(slices.Concat(of...)); {
+			case i == 0 || all && !whole:
+				held, whole = union, all
+			case all:
+				held = slices.DeleteFunc(held, func(h Holder) bool {
+					_, both := slices.BinarySearchFunc(union, h, compareHolders)
+					return !both
+				})
+			}
+		}
+		if whole {
+			break
+		}
+	}
+	return held, whole, nil
+}
+
+func compareHolders(a, b Holder) int { return compareNodes(a.Node, b.Node) }
+
+func distinctHolders(hs []Holder) []Holder {
+	slices.SortFunc(hs, compareHolders)
+	return slices.CompactFunc(hs, func(a, b Holder) bool { return a.Node == b.Node })
 }

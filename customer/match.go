@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -177,11 +176,11 @@ type SharedKey struct {
 func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
 	var out *Explanation
 	err := r.store.View(ctx, func(v View) error {
-		as, err := r.named(ctx, v, a)
+		as, err := r.named(ctx, v, "a", a)
 		if err != nil {
 			return err
 		}
-		bs, err := r.named(ctx, v, b)
+		bs, err := r.named(ctx, v, "b", b)
 		if err != nil {
 			return err
 		}
@@ -200,54 +199,75 @@ func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
 	return out, err
 }
 
-// named answers the live records that a name stands for.
-func (r *Registry) named(ctx context.Context, v View, name string) ([]RecordID, error) {
-	var cus CustomerID
-	var rec RecordID
-	switch {
-	case cus.UnmarshalText([]byte(name)) == nil:
-		c, err := follow(ctx, v, cus)
-		if err != nil {
-			return nil, err
-		}
-		var ids []RecordID
-		for _, m := range c.Members {
-			ids = append(ids, m.Record)
-		}
-		return ids, nil
-	case rec.UnmarshalText([]byte(name)) != nil:
-		source, key, ok := strings.Cut(name, "/")
-		if !ok {
-			return nil, event.Errorf(event.Permanent, "validation", "", "name a customer (cus_...), a record (rec_...), or source/key")
-		}
-		rec = r.ids.Record(source, key)
-	}
-	found, err := v.Records(ctx, []RecordID{rec})
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil || !found[0].Live() {
-		return nil, fmt.Errorf("a record of that name: %w", ErrNotFound)
-	}
-	return []RecordID{rec}, nil
-}
+// MaxSpeakers is how many nodes of a customer are heard when it is explained (invariant 10): those of its first records.
+const MaxSpeakers = 500
 
-// loudest answers the pair across two sides that comes closest to joining.
+// loudest answers the pair across two sides that comes closest to joining. Records that say the same speak equally loud, unless their
+// source has linked one of them, so that nodes are compared, and all linked records.
 func (w *work) loudest(as, bs []RecordID) (pair Pair, best Edge, found bool) {
-	for _, a := range as {
-		for _, b := range bs {
-			fa, fb := w.feature(a), w.feature(b)
-			if a == b || fa == nil || fb == nil {
-				continue
+	try := func(a, b RecordID) {
+		e, _ := w.r.matcher.Score(w.feature(a), w.feature(b))
+		if !found || e.Rule == MustLink && best.Rule != MustLink ||
+			(e.Rule == MustLink) == (best.Rule == MustLink) && e.Weight-e.Threshold > best.Weight-best.Threshold {
+			pair, best, found = NewPair(a, b), e, true
+		}
+	}
+	for _, side := range [][2][]RecordID{{as, bs}, {bs, as}} {
+		other := map[RecordID]bool{}
+		for _, id := range side[1] {
+			other[id] = w.feature(id) != nil
+		}
+		for _, id := range side[0] {
+			if f := w.feature(id); f != nil {
+				for _, l := range f.Links {
+					if other[l] && l != id {
+						try(id, l)
+					}
+				}
 			}
-			e, _ := w.r.matcher.Score(fa, fb)
-			if !found || e.Rule == MustLink && best.Rule != MustLink ||
-				(e.Rule == MustLink) == (best.Rule == MustLink) && e.Weight-e.Threshold > best.Weight-best.Threshold {
-				pair, best, found = NewPair(a, b), e, true
+		}
+	}
+	nodes := w.byNode(bs)
+	for _, ga := range w.byNode(as) {
+		for _, gb := range nodes {
+			if a, b, ok := different(ga, gb); ok {
+				try(a, b)
 			}
 		}
 	}
 	return pair, best, found
+}
+
+// byNode answers the live records by what they say, in their order, at most MaxSpeakers lists.
+func (w *work) byNode(ids []RecordID) [][]RecordID {
+	at := map[NodeID]int{}
+	var out [][]RecordID
+	for _, id := range ids {
+		if f := w.feature(id); f != nil {
+			i, known := at[f.Node]
+			if !known && len(out) == MaxSpeakers {
+				continue
+			}
+			if !known {
+				i = len(out)
+				at[f.Node], out = i, append(out, nil)
+			}
+			out[i] = append(out[i], id)
+		}
+	}
+	return out
+}
+
+// different answers the first two records of two nodes that are not one record.
+func different(as, bs []RecordID) (a, b RecordID, ok bool) {
+	for _, a := range as {
+		for _, b := range bs[:min(2, len(bs))] {
+			if a != b {
+				return a, b, true
+			}
+		}
+	}
+	return a, b, false
 }
 
 func (w *work) explain(ctx context.Context, p Pair, e Edge) (*Explanation, error) {

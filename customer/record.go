@@ -2,6 +2,7 @@ package customer
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -326,4 +327,79 @@ func (r *Record) scope(name string) *Scope {
 
 func (r *Record) find(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
+}
+
+// question is a query in the form in which records compare.
+type question struct {
+	probe       *Features
+	kind, value string   // of an identifier; no kind is any
+	record      RecordID // of one source's party
+	groups      [][]Key  // what answers holds at least one key of each
+	limit       int
+}
+
+// named answers the live records that a name stands for; side is where the name was given.
+func (r *Registry) named(ctx context.Context, v View, side, name string) ([]RecordID, error) {
+	var cus CustomerID
+	var rec RecordID
+	switch {
+	case cus.UnmarshalText([]byte(name)) == nil:
+		c, err := follow(ctx, v, cus)
+		if err != nil {
+			return nil, err
+		}
+		var ids []RecordID
+		for _, m := range c.Members {
+			ids = append(ids, m.Record)
+		}
+		return ids, nil
+	case rec.UnmarshalText([]byte(name)) != nil:
+		source, key, ok := strings.Cut(name, "/")
+		if !ok {
+			return nil, event.Errorf(event.Permanent, "validation", side,
+				"this names nobody: name a customer (cus_...), a record (rec_...), or source/key")
+		}
+		rec = r.ids.Record(source, key)
+	}
+	found, err := v.Records(ctx, []RecordID{rec})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil || !found[0].Live() {
+		return nil, event.Errorf(event.Permanent, "validation", side,
+			"a live record of that name: %w; onefold customer find --source --key, or by what it says, finds its customer", ErrNotFound)
+	}
+	return []RecordID{rec}, nil
+}
+
+// answered tells whether a record's features hold everything that was asked for.
+func (q *question) answered(f *Features) bool {
+	if q.value != "" && !slices.ContainsFunc(f.Identifiers, func(id Identifier) bool {
+		return (q.kind == "" || id.Type == q.kind) && identifierKey(id.Value) == identifierKey(q.value)
+	}) {
+		return false
+	}
+	for _, e := range q.probe.Emails {
+		if !slices.ContainsFunc(f.Emails, func(g Email) bool { return g.Local == e.Local && g.Domain == e.Domain }) {
+			return false
+		}
+	}
+	for _, p := range q.probe.Phones {
+		if !slices.ContainsFunc(f.Phones, func(g string) bool { return samePhone(p, g) }) {
+			return false
+		}
+	}
+	names := slices.Concat(f.Given, f.Family, f.Middle, strings.Fields(f.Name))
+	for _, n := range slices.Concat(q.probe.Given, q.probe.Family, q.probe.Middle, strings.Fields(q.probe.Name)) {
+		if !slices.Contains(names, n) {
+			return false
+		}
+	}
+	return q.probe.Birth == (Date{}) || q.probe.Birth == f.Birth
+}
+
+// samePhone compares a number that may lack its country with one that has it.
+func samePhone(asked, held string) bool {
+	a, h := strings.TrimLeft(asked, "+0"), strings.TrimLeft(held, "+0")
+	return a == h || len(a) >= 7 && strings.HasSuffix(h, a)
 }

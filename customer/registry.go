@@ -29,8 +29,10 @@ func NewRegistry(store Store, matcher Matcher, merger Merger, ids IDs) *Registry
 
 // Limits of questions.
 const (
-	MaxFound    = 1_000 // customers that Find answers
-	MaxTimeline = 1_000 // interactions that Timeline answers
+	MaxFound    = 1_000  // customers that Find answers
+	MaxHeld     = 10_000 // nodes that hold one key and are looked at to answer a question
+	MaxExamined = 5_000  // nodes whose records are read to answer a question
+	MaxTimeline = 1_000  // interactions that Timeline answers
 )
 
 // Customer answers the customer of an id; of an alias the customer that it now leads to. ErrNotFound if the id was never published.
@@ -91,35 +93,28 @@ func (r *Registry) Timeline(ctx context.Context, id CustomerID, limit int) ([]*I
 }
 
 // Query finds customers by anything that names a person. Empty fields say nothing; at least one must be given. A customer is
-// found if one of its records holds every given value.
+// found if one of its live records holds every given value.
 type Query struct {
 	Email      string
 	Phone      string
 	Name       string // given and family name
-	BirthDate  string // ISO 8601
+	BirthDate  string // ISO 8601; of a year or a month alone only with something else
 	Identifier string // "type:value", or a value alone
 	Source     string // with Key: the customer of one source's party
 	Key        string
 	Limit      int // at most so many; 0 is 20, more than MaxFound is refused
 }
 
-// probe answers the query in the form of a record, so that it is standardised as records are.
-func (q Query) probe() *Record {
-	s := Scope{Name: "probe:", Head: Version{Source: SourceVersion{Kind: ByPosition}}}
-	add := func(name string, v Value) {
-		if !v.IsZero() {
-			s.Cells = append(s.Cells, Cell{Path: Path{Name: name}, State: Set, Value: v, Version: s.Head})
-		}
-	}
-	add("birthDate", Text(q.BirthDate))
-	add(FieldEmail, Text(q.Email))
-	add("fullName", Text(q.Name))
-	add(FieldPhone, Text(q.Phone))
-	return &Record{Scopes: []Scope{s}}
+// Found is the answer to a Query.
+type Found struct {
+	Customers []*Customer `json:"customers"` // active, by id
+	// Cut tells that there are, or may be, others: more than the limit, or too many records hold what was asked for to look at all.
+	// Anything else that is known of the customer, given with the first, narrows it down.
+	Cut bool `json:"cut"`
 }
 
-// Find answers the active customers that a query names, in the order of their ids.
-func (r *Registry) Find(ctx context.Context, q Query) ([]*Customer, error) {
+// Find answers the active customers that a query names.
+func (r *Registry) Find(ctx context.Context, q Query) (*Found, error) {
 	if q.Limit == 0 {
 		q.Limit = 20
 	}
@@ -131,128 +126,135 @@ func (r *Registry) Find(ctx context.Context, q Query) ([]*Customer, error) {
 			"say whom to look for: email, phone, name, birthDate, identifier, or source and key")
 	}
 	if (q.Source == "") != (q.Key == "") {
-		return nil, event.Errorf(event.Permanent, "validation", "key", "source and key go together")
+		return nil, event.Errorf(event.Permanent, "validation", "key", "source and key go together: give both or none")
 	}
-	var out []*Customer
-	err := r.store.View(ctx, func(v View) error {
-		found, err := r.candidates(ctx, v, q)
-		if err != nil || len(found) == 0 {
-			return err
-		}
-		out, err = r.customersOf(ctx, v, found, q.Limit)
+	ask, err := r.question(q)
+	if err != nil {
+		return nil, err
+	}
+	var out *Found
+	err = r.store.View(ctx, func(v View) (err error) {
+		out, err = r.look(ctx, v, ask)
 		return err
 	})
 	return out, err
 }
 
-// candidates answers the ids of the records that hold everything that the query names.
-func (r *Registry) candidates(ctx context.Context, v View, q Query) ([]RecordID, error) {
-	probe := r.matcher.Standardise(q.probe())
+// probe answers the query in the form of a record, so that it is standardised as records are.
+func (q Query) probe() *Record {
+	s := Scope{Name: "probe:", Head: Version{Source: SourceVersion{Kind: ByPosition}}}
+	for _, f := range [][2]string{{"birthDate", q.BirthDate}, {FieldEmail, q.Email}, {"fullName", q.Name}, {FieldPhone, q.Phone}} {
+		if f[1] != "" {
+			s.Cells = append(s.Cells, Cell{Path: Path{Name: f[0]}, State: Set, Value: Text(f[1]), Version: s.Head})
+		}
+	}
+	return &Record{Scopes: []Scope{s}}
+}
+
+// question reads a query. A field of which nothing can be looked up is refused: without it the answer would be too wide.
+func (r *Registry) question(q Query) (*question, error) {
+	ask := &question{probe: r.matcher.Standardise(q.probe()), limit: q.Limit}
 	if q.Source != "" {
-		return []RecordID{r.ids.Record(q.Source, q.Key)}, nil
+		ask.record = r.ids.Record(q.Source, q.Key)
 	}
-	var keys []Key
-	kind, value := "", q.Identifier
-	if before, after, typed := strings.Cut(q.Identifier, ":"); typed && slices.Contains(IdentifierTypes(), before) {
-		kind, value = before, after
-	}
-	if value != "" {
-		keys = []Key{identifierKey(value)}
-	} else {
-		keys = r.matcher.Keys(probe)
-	}
-	if len(keys) == 0 {
-		return nil, event.Errorf(event.Permanent, "validation", "",
-			"nothing in the question can be looked up: it may be a placeholder, or not in the form of an address, number, name or date")
-	}
-	for _, k := range keys { // and under what they are kept by nodes that propose nobody
-		if k.Type != keyIdentifier {
-			keys = append(keys, Key{Type: quiet + k.Type, Hash: k.Hash})
+	nothing := r.matcher.Standardise(Query{}.probe()).Node
+	for _, part := range []struct {
+		path  string
+		asked string
+		alone Query
+	}{
+		{"email", q.Email, Query{Email: q.Email}}, {"phone", q.Phone, Query{Phone: q.Phone}},
+		{"name", q.Name, Query{Name: q.Name}}, {"birthDate", q.BirthDate, Query{BirthDate: q.BirthDate}},
+	} {
+		if part.asked == "" {
+			continue
+		}
+		f := r.matcher.Standardise(part.alone.probe())
+		if f.Node == nothing {
+			return nil, unsearchable(part.path)
+		}
+		keys := r.matcher.Keys(f)
+		if part.path == "name" && len(keys) > 0 { // names are kept under several keys, of which one that is written otherwise has some
+			ask.groups = append(ask.groups, keys)
+			continue
+		}
+		for i := range keys {
+			ask.groups = append(ask.groups, keys[i:i+1])
 		}
 	}
-	holders, err := v.Holders(ctx, keys, MaxFound)
-	if err != nil {
-		return nil, err
-	}
-	var nodes []NodeID
-	for _, hs := range holders {
-		for _, h := range hs {
-			nodes = append(nodes, h.Node)
+	if q.Identifier != "" {
+		ask.value = q.Identifier
+		if before, after, typed := strings.Cut(q.Identifier, ":"); typed && slices.Contains(IdentifierTypes(), before) {
+			ask.kind, ask.value = before, after
 		}
+		key := identifierKey(ask.value)
+		if key == identifierKey("") {
+			return nil, unsearchable("identifier")
+		}
+		ask.groups = append(ask.groups, []Key{key})
 	}
-	slices.SortFunc(nodes, compareNodes)
-	of, err := v.Nodes(ctx, slices.Compact(nodes), MaxFound)
+	if len(ask.groups) == 0 && ask.record.IsZero() {
+		return nil, event.Errorf(event.Permanent, "validation", "birthDate",
+			"too many have it to look for it alone: give the whole date, or something else with it")
+	}
+	return ask, nil
+}
+
+func unsearchable(path string) error {
+	return event.Errorf(event.Permanent, "validation", path,
+		"this cannot be looked up: it is a placeholder, or not in the form of an address, number, name or date; mend it or leave it out")
+}
+
+// look answers a question. It reads records piece by piece, until there are more customers than were asked for.
+func (r *Registry) look(ctx context.Context, v View, ask *question) (*Found, error) {
+	out := &Found{Customers: []*Customer{}}
+	if !ask.record.IsZero() {
+		records, err := v.Records(ctx, []RecordID{ask.record})
+		if err != nil || records[0] == nil || !records[0].Live() || !ask.answered(r.matcher.Standardise(records[0])) {
+			return out, err
+		}
+		return out, r.gather(ctx, v, []RecordID{ask.record}, out)
+	}
+	held, whole, err := ask.holding(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	ids := slices.Concat(of...)
-	ids = distinct(ids)
-	records, err := v.Records(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	var out []RecordID
-	for i, rec := range records {
-		if rec != nil && rec.Live() && r.answers(probe, kind, value, r.matcher.Standardise(rec)) {
-			out = append(out, ids[i])
+	out.Cut = !whole || len(held) > MaxExamined
+	for piece := range slices.Chunk(held[:min(len(held), MaxExamined)], examinedAtOnce) {
+		records, all, err := r.answering(ctx, v, ask, piece)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.gather(ctx, v, records, out); err != nil {
+			return nil, err
+		}
+		out.Cut = out.Cut || !all
+		if len(out.Customers) > ask.limit {
+			out.Customers, out.Cut = out.Customers[:ask.limit], true
+			break
 		}
 	}
 	return out, nil
 }
 
-// answers tells whether a record's features hold everything that was asked for.
-func (r *Registry) answers(probe *Features, kind, value string, f *Features) bool {
-	if value != "" && !slices.ContainsFunc(f.Identifiers, func(id Identifier) bool {
-		return (kind == "" || id.Type == kind) && identifierKey(id.Value) == identifierKey(value)
-	}) {
-		return false
+// answering answers the records of those nodes that answer a question, and whether these are all. The records of a node say the same.
+func (r *Registry) answering(ctx context.Context, v View, ask *question, held []Holder) (records []RecordID, all bool, err error) {
+	shown := make([]RecordID, len(held))
+	for i, h := range held {
+		shown[i] = h.Record
 	}
-	for _, e := range probe.Emails {
-		if !slices.ContainsFunc(f.Emails, func(g Email) bool { return g.Local == e.Local && g.Domain == e.Domain }) {
-			return false
-		}
-	}
-	for _, p := range probe.Phones {
-		if !slices.ContainsFunc(f.Phones, func(g string) bool { return samePhone(p, g) }) {
-			return false
-		}
-	}
-	names := slices.Concat(f.Given, f.Family, f.Middle, strings.Fields(f.Name))
-	for _, n := range slices.Concat(probe.Given, probe.Family, probe.Middle) {
-		if !slices.Contains(names, n) {
-			return false
-		}
-	}
-	return probe.Birth == (Date{}) || probe.Birth == f.Birth
-}
-
-// samePhone compares a number that may lack its country with one that has it.
-func samePhone(asked, held string) bool {
-	a, h := strings.TrimLeft(asked, "+0"), strings.TrimLeft(held, "+0")
-	return a == h || len(a) >= 7 && strings.HasSuffix(h, a)
-}
-
-func (r *Registry) customersOf(ctx context.Context, v View, of []RecordID, limit int) ([]*Customer, error) {
-	comps, err := v.Components(ctx, of)
+	found, err := v.Records(ctx, shown)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var ids []CustomerID
-	for _, c := range comps {
-		for _, m := range c.Members {
-			if slices.Contains(of, m.Record) {
-				ids = append(ids, m.Customer)
-			}
+	var nodes []NodeID
+	for i, rec := range found {
+		if rec != nil && rec.Live() && ask.answered(r.matcher.Standardise(rec)) {
+			nodes = append(nodes, held[i].Node)
 		}
 	}
-	slices.SortFunc(ids, func(a, b CustomerID) int { return bytes.Compare(a[:], b[:]) })
-	ids = slices.Compact(ids)
-	found, err := v.Customers(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	found = slices.DeleteFunc(found, func(c *Customer) bool { return c == nil || c.Status != Active })
-	return found[:min(limit, len(found))], nil
+	of, err := v.Nodes(ctx, nodes, MaxFound+1)
+	return slices.Concat(of...), !slices.ContainsFunc(of, func(ids []RecordID) bool { return len(ids) > MaxFound }), err
 }
 
 // Join takes a person's word that two records are the same party. It outranks every score and survives later data.

@@ -92,10 +92,10 @@ func (h *house) of(t require, source, key string) *customer.Customer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) == 0 {
+	if len(found.Customers) == 0 {
 		return nil
 	}
-	return found[0]
+	return found.Customers[0]
 }
 
 func sequence(n int, scope string) customer.Version {
@@ -524,11 +524,19 @@ func TestFind(t *testing.T) {
 		"not: another date":  {Name: "Ana Ruiz", BirthDate: "1981-02-03"},
 		"not: another kind":  {Identifier: "passport:536-90-4399"},
 		"not: another key":   {Source: "bank", Key: "2"},
+		"key and e-mail":     {Source: "bank", Key: "1", Email: "ana.ruiz@mail.test"},
+		"key, number, name":  {Source: "bank", Key: "1", Identifier: "536904399", Name: "Ana"},
+		"number and date":    {Identifier: "536904399", BirthDate: "1980-02-03"},
+		"not: key, e-mail":   {Source: "bank", Key: "1", Email: "nobody@mail.test"},
+		"not: key, number":   {Source: "bank", Key: "1", Identifier: "536904398"},
+		"not: number, mail":  {Identifier: "536904399", Email: "nobody@mail.test"},
+		"not: number, name":  {Identifier: "nationalId:536-90-4399", Name: "Eva"},
+		"not: phone, name":   {Phone: "+34 600 111 222", Name: "Eva"},
 		"not: not an e-mail": {Email: "nobody@mail.test"},
 	} {
 		found, err := h.Find(t.Context(), q)
-		if want := !strings.HasPrefix(name, "not:"); err != nil || want != (len(found) == 1) {
-			t.Errorf("%s: found %d: %v", name, len(found), err)
+		if want := !strings.HasPrefix(name, "not:"); err != nil || want != (len(found.Customers) == 1) || found.Cut {
+			t.Errorf("%s: found %+v: %v", name, found, err)
 		}
 	}
 }
@@ -759,5 +767,147 @@ func TestScopesAreBounded(t *testing.T) {
 	}
 	if r := h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Erase, Version: sequence(1, "right")})[0]; r.Outcome != event.Applied {
 		t.Errorf("an erasure came to %+v", r)
+	}
+}
+
+// Two customers are explained by the two records that come closest to joining, whichever of them say the same; a customer is explained to
+// itself by two different records.
+func TestWhyHearsTheLoudest(t *testing.T) {
+	h := open(t)
+	h.absorb(t, upsert("a", "1", 1, ana), upsert("a", "2", 1, ana), upsert("a", "3", 1, ana[:4]), upsert("a", "4", 1, ana[:3]))
+	other := person("Anna", "Ruiz", "1980-02-04", "", "+34600111222")
+	h.absorb(t, upsert("b", "1", 1, other), upsert("b", "2", 1, other[:2]), upsert("b", "3", 1, other))
+	for _, b := range []string{"1", "2", "3"} {
+		for _, a := range []string{"1", "2", "3", "4"} {
+			d := customer.Decision{Pair: h.pair([2]string{"a", a}, [2]string{"b", b}), Author: "kim", At: h.now}
+			if err := h.Split(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	x, y := h.of(t, "a", "1"), h.of(t, "b", "1")
+	why, err := h.Why(t.Context(), x.ID.String(), y.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range x.Members {
+		for _, b := range y.Members {
+			one, err := h.Why(t.Context(), a.Source+"/"+a.Key, b.Record.String())
+			if err != nil || one.Weight-one.Threshold > why.Weight-why.Threshold {
+				t.Errorf("%s and %s speak louder than %s and %s: %v", a.Key, b.Key, why.A.Key, why.B.Key, err)
+			}
+		}
+	}
+	self, err := h.Why(t.Context(), x.ID.String(), x.ID.String())
+	if err != nil || self.A.Record == self.B.Record || !self.Same {
+		t.Errorf("explained to itself: %+v, %v", self, err)
+	}
+	for side, names := range map[string][2]string{"a": {"nobody", "a/1"}, "b": {"a/1", "z/9"}} {
+		_, err := h.Why(t.Context(), names[0], names[1])
+		if e := (*event.Error)(nil); !errors.As(err, &e) || e.Path != side {
+			t.Errorf("%v: %v", names, err)
+		}
+	}
+}
+
+// The key of a party that is no longer there finds nobody, whatever customer it was part of.
+func TestFindPassesOverTheDead(t *testing.T) {
+	h := open(t)
+	h.absorb(t, upsert("a", "1", 1, ana), upsert("b", "1", 1, ana), upsert("b", "2", 1, ana))
+	erase := customer.Change{Source: "b", Key: "2", Op: customer.Erase, Version: sequence(2, "p")}
+	h.absorb(t, deletion("b", "1", 2), erase)
+	if h.of(t, "a", "1") == nil {
+		t.Fatal("the living is not found")
+	}
+	for _, key := range []string{"1", "2"} {
+		if c := h.of(t, "b", key); c != nil {
+			t.Errorf("b/%s finds customer %s of %d records", key, c.ID, len(c.Members))
+		}
+	}
+}
+
+// What cannot be looked up is refused by the name of its field: an answer without it would be wider than what was asked for.
+func TestFindRefuses(t *testing.T) {
+	h := open(t)
+	h.absorb(t, upsert("a", "1", 1, ana))
+	for path, q := range map[string]customer.Query{
+		"":           {},
+		"key":        {Source: "a"},
+		"email":      {Name: "Ana", Email: "n/a"},
+		"phone":      {Name: "Ana", Phone: "none"},
+		"name":       {Email: "ana@mail.test", Name: "-"},
+		"birthDate":  {Source: "a", Key: "1", BirthDate: "yesterday"},
+		"identifier": {Name: "Ana", Identifier: "nationalId: - "},
+		"limit":      {Name: "Ana", Limit: customer.MaxFound + 1},
+	} {
+		_, err := h.Find(t.Context(), q)
+		var e *event.Error
+		if !errors.As(err, &e) || e.Path != path || e.Class != event.Permanent {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// crowd lays down customers of one record each in a store, who share a telephone number and the year of birth, and whose names differ.
+func (h *house) crowd(t *testing.T, n int) {
+	t.Helper()
+	m, d := match.New(), customer.Delta{}
+	for i := range n {
+		id := h.ids.Record("a", fmt.Sprint(i))
+		rec := &customer.Record{ID: id, Source: "a", Key: fmt.Sprint(i), Born: start}
+		head := sequence(1, "p")
+		scope := customer.Scope{Name: "sequence:p", Head: head}
+		for _, s := range person("G"+letters(i), "F"+letters(i), "1980", "", "+34600111222") {
+			scope.Cells = append(scope.Cells, customer.Cell{Path: s.Path, State: s.State, Value: s.Value, Version: head})
+		}
+		rec.Scopes = []customer.Scope{scope}
+		f := m.Standardise(rec)
+		d.Records = append(d.Records, rec)
+		d.Keys = append(d.Keys, customer.KeySet{Node: f.Node, Keys: m.Keys(f)})
+		d.Members = append(d.Members, customer.Membership{Record: id, Component: id, Customer: id.Birth(0), Live: true, Node: f.Node})
+		d.Customers = append(d.Customers, &customer.Customer{
+			ID: id.Birth(0), Version: 1, Status: customer.Active, Members: []customer.Member{{Record: id, Source: "a", Key: fmt.Sprint(i)}},
+		})
+	}
+	slices.SortFunc(d.Keys, func(a, b customer.KeySet) int { return bytes.Compare(a.Node[:], b.Node[:]) }) // as the store keeps them
+	if err := h.store.Update(t.Context(), func(tx customer.Tx) error { return tx.Apply(t.Context(), &d) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// letters writes a number in letters.
+func letters(n int) string {
+	out := ""
+	for ; n > 0 || out == ""; n /= 26 {
+		out += string(rune('a' + n%26))
+	}
+	return out + "x"
+}
+
+// However many hold one thing that is known of a customer, another thing singles it out; and an answer that is not whole says so.
+func TestFindInACrowd(t *testing.T) {
+	h := open(t)
+	n := customer.MaxHeld + 1
+	if testing.Short() {
+		n = customer.MaxExamined + 1
+	}
+	h.crowd(t, n)
+	for i := range n { // any of them, also those that are last in whatever order
+		if i%997 != 0 {
+			continue
+		}
+		name := "G" + letters(i) + " F" + letters(i)
+		found, err := h.Find(t.Context(), customer.Query{Phone: "+34600111222", Name: name})
+		if err != nil || len(found.Customers) != 1 || found.Cut || found.Customers[0].Members[0].Key != fmt.Sprint(i) {
+			t.Fatalf("number %d: %+v, %v", i, found, err)
+		}
+	}
+	few, err := h.Find(t.Context(), customer.Query{Phone: "+34600111222", Limit: 5})
+	if err != nil || len(few.Customers) != 5 || !few.Cut {
+		t.Errorf("more than the limit: %d found, cut: %t, %v", len(few.Customers), few.Cut, err)
+	}
+	none, err := h.Find(t.Context(), customer.Query{Phone: "+34600111222", BirthDate: "1981"})
+	if err != nil || len(none.Customers) != 0 || !none.Cut {
+		t.Errorf("nobody among those that were looked at: %d found, cut: %t, %v", len(none.Customers), none.Cut, err)
 	}
 }

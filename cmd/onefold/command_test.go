@@ -20,7 +20,7 @@ import (
 func TestWrongCommandLines(t *testing.T) {
 	for line, says := range map[string]string{
 		"custmer":                          "did you mean customer?",
-		"customer fnd":                     "did you mean find?",
+		"customer fnd":                     "did you mean find or undo?",
 		"customer find --mail x":           "--help lists the flags",
 		"customer find x":                  "usage: onefold customer find",
 		"customer get":                     "usage: onefold customer get ID",

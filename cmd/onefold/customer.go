@@ -19,14 +19,18 @@ func (p *program) customerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "customer", Short: "Find, explain, export, join and split customers of the running service"}
 	c.AddCommand(p.findCommand(), p.getCommand(), p.whyCommand(), p.exportCommand(),
 		p.decisionCommand("merge", customer.Same, "Say that two parties are the same: A and B are customer ids, record ids or source/key"),
-		p.decisionCommand("split", customer.NotSame, "Say that two records are not the same party: A and B are record ids or source/key"))
+		p.decisionCommand("split", customer.NotSame, "Say that two records are not the same party: A and B are record ids or source/key"),
+		p.undoCommand())
 	return c
 }
 
 func (p *program) findCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "find", Args: cobra.NoArgs,
-		Short:   "Find the customers one of whose records holds everything that is asked for",
+		Short: "Find the customers one of whose records holds everything that is asked for",
+		Long: "Find the customers one of whose live records holds everything that is asked for.\n" +
+			"If there are, or may be, others than those that are listed, stderr says so, whatever the output:\n" +
+			"raise --limit, or add what else is known of the customer.",
 		Example: "  onefold customer find --email ana@example.com\n  onefold customer find --source shop-eu --key 6789 -o json",
 	}
 	asked := map[string]*string{}
@@ -49,7 +53,7 @@ func (p *program) findCommand() *cobra.Command {
 				query.Set(parameter, *value)
 			}
 		}
-		var found console.Found
+		var found customer.Found
 		if err := p.ask(c.Context(), http.MethodGet, "/customers", query, nil, &found); err != nil {
 			return err
 		}
@@ -61,7 +65,11 @@ func (p *program) findCommand() *cobra.Command {
 				strconv.Itoa(len(c.Members)), strings.Join(sourcesOf(c), " "),
 			})
 		}
-		return p.list(l)
+		if err := p.list(l); err != nil || !found.Cut {
+			return err
+		}
+		fmt.Fprintln(p.err, "there are, or may be, others than these: raise --limit, or add what else is known of the customer")
+		return nil
 	}
 	return c
 }

@@ -138,6 +138,7 @@ func (in *installation) shows(t *testing.T, found *customer.Customer, letter con
 			t.Errorf("%s does not say %s:\n%s", strings.Join(c.args, " "), c.says, out)
 		}
 	}
+	in.undoes(t, a.Record.String(), b.Record.String())
 	if code, body := fetch(t, in.Admin+"/readyz?verbose"); code != 200 {
 		t.Error(code, body)
 	}
@@ -149,6 +150,27 @@ func (in *installation) shows(t *testing.T, found *customer.Customer, letter con
 		if !strings.Contains(body, series) {
 			t.Errorf("%s is not in the metrics", series)
 		}
+	}
+}
+
+// undoes splits two records of one customer, and takes it back.
+func (in *installation) undoes(t *testing.T, a, b string) {
+	t.Helper()
+	var why struct {
+		Decision *customer.Decision
+		Same     bool
+	}
+	if err := json.Unmarshal([]byte(in.ask(t, "customer", "split", a, b, "-o", "json")), &why); err != nil || why.Same || why.Decision == nil {
+		t.Fatalf("after a split: %+v, %v", why, err)
+	}
+	if out := in.ask(t, "customer", "why", a, b); !strings.Contains(out, why.Decision.ID) {
+		t.Errorf("the decision is not named:\n%s", out)
+	}
+	if out := in.ask(t, "customer", "undo", why.Decision.ID); !strings.Contains(out, "not the same, was taken back by kim") {
+		t.Error(out)
+	}
+	if out := in.ask(t, "customer", "why", a, b); !strings.Contains(out, "joined") {
+		t.Errorf("after the undo:\n%s", out)
 	}
 }
 

@@ -35,8 +35,9 @@ type explanation struct {
 		Comparison, Level, Detail string
 		Weight                    float64
 	}
-	Keys []customer.SharedKey
-	Path []customer.Member
+	Decision *customer.Decision
+	Keys     []customer.SharedKey
+	Path     []customer.Member
 }
 
 // explain prints what the API explains.
@@ -62,6 +63,9 @@ func (x *explanation) print(w io.Writer) error {
 	sides := [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}
 	if err := table(w, []string{"", "record", "of", "customer"}, sides); err != nil {
 		return err
+	}
+	if d := x.Decision; d != nil {
+		fmt.Fprintf(w, "\ndecision: %s, %s, %s\n", plain(d.ID), plain(d.Author), d.At.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	var rows [][]string
 	for _, s := range x.Steps {
@@ -98,14 +102,52 @@ func (p *program) decisionCommand(name string, kind customer.DecisionKind, short
 	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
 	reason := c.Flags().String("reason", "", "why, for those who ask later")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		wish := console.Wish{Kind: kind, A: args[0], B: args[1], Author: *author, Reason: *reason}
-		if wish.Author == "" {
-			wish.Author, _ = p.lookup("USER")
+		who, err := p.author(*author)
+		if err != nil {
+			return err
 		}
-		if wish.Author == "" {
-			return &usage{text: "a decision names its author", hint: "add --author"}
-		}
+		wish := console.Wish{Kind: kind, A: args[0], B: args[1], Author: who, Reason: *reason}
 		return p.explain(c.Context(), http.MethodPost, "/decisions", nil, wish)
+	}
+	return c
+}
+
+// author answers who decides: the one who is named, else the user of the environment.
+func (p *program) author(named string) (string, error) {
+	if named == "" {
+		named, _ = p.lookup("USER")
+	}
+	if named == "" {
+		return "", &usage{text: "a decision names its author", hint: "add --author"}
+	}
+	return named, nil
+}
+
+func (p *program) undoCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "undo DECISION", Args: cobra.ExactArgs(1), Short: "Take a decision of merge or split back",
+		Long: "Take a decision of merge or split back. It stays known as undone, but counts no longer.\n" +
+			"customer why shows the decision that stands between two records.",
+	}
+	author := c.Flags().String("author", "", "who takes it back; default the USER of the environment")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		who, err := p.author(*author)
+		if err != nil {
+			return err
+		}
+		if err := p.only("table", "json", "ndjson"); err != nil {
+			return err
+		}
+		var d customer.Decision
+		path := "/decisions/" + escape(args[0]) + "/undo"
+		if err := p.ask(c.Context(), http.MethodPost, path, nil, console.Regret{Author: who}, &d); err != nil {
+			return err
+		}
+		return p.one(d, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s, that %s and %s are %s, was taken back by %s; customer why shows how they stand now\n",
+				plain(d.ID), d.A, d.B, map[customer.DecisionKind]string{customer.Same: "the same", customer.NotSame: "not the same"}[d.Kind], plain(d.UndoneBy))
+			return err
+		})
 	}
 	return c
 }
