@@ -395,6 +395,8 @@ func TestLimitsAreWritten(t *testing.T) {
 		"items of an interaction": customer.MaxItems, "references of an interaction": customer.MaxReferences,
 		"parties of an interaction": customer.MaxParties, "elements of lists of a record": customer.MaxElements,
 		"bytes of the elements of a record": customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
+		"nodes that hold one thing that is asked for": customer.MaxHeld, "nodes whose records are read": customer.MaxExamined,
+		"nodes of each of two customers that `why` compares": customer.MaxSpeakers,
 	} {
 		if row := fmt.Sprintf("\n| %s | %s |", what, thousands(limit)); !strings.Contains(rows, row) {
 			t.Errorf("docs/identity.md lacks the row %q", row[1:])

@@ -163,8 +163,10 @@ func (r *Registry) question(q Query) (*question, error) {
 		asked string
 		alone Query
 	}{
-		{"email", q.Email, Query{Email: q.Email}}, {"phone", q.Phone, Query{Phone: q.Phone}},
-		{"name", q.Name, Query{Name: q.Name}}, {"birthDate", q.BirthDate, Query{BirthDate: q.BirthDate}},
+		{"email", q.Email, Query{Email: q.Email}},
+		{"phone", q.Phone, Query{Phone: q.Phone}},
+		{"name", q.Name, Query{Name: q.Name}},
+		{"birthDate", q.BirthDate, Query{BirthDate: q.BirthDate}},
 	} {
 		if part.asked == "" {
 			continue

@@ -848,30 +848,61 @@ func TestFindRefuses(t *testing.T) {
 	}
 }
 
-// crowd lays down customers of one record each in a store, who share a telephone number and the year of birth, and whose names differ.
-func (h *house) crowd(t *testing.T, n int) {
+// crowd lays down records in a store who share a telephone number and the year of birth, and whose names differ. Each belongs to the
+// customer that is numbered so; it answers those.
+func (h *house) crowd(t *testing.T, n int, of func(i int) int) map[int]*customer.Customer {
 	t.Helper()
-	m, d := match.New(), customer.Delta{}
+	m, d, out := match.New(), customer.Delta{}, map[int]*customer.Customer{}
 	for i := range n {
-		id := h.ids.Record("a", fmt.Sprint(i))
-		rec := &customer.Record{ID: id, Source: "a", Key: fmt.Sprint(i), Born: start}
-		head := sequence(1, "p")
+		id, key := h.ids.Record("a", fmt.Sprint(i)), fmt.Sprint(i)
+		rec, head := &customer.Record{ID: id, Source: "a", Key: key, Born: start}, sequence(1, "p")
 		scope := customer.Scope{Name: "sequence:p", Head: head}
 		for _, s := range person("G"+letters(i), "F"+letters(i), "1980", "", "+34600111222") {
 			scope.Cells = append(scope.Cells, customer.Cell{Path: s.Path, State: s.State, Value: s.Value, Version: head})
 		}
 		rec.Scopes = []customer.Scope{scope}
 		f := m.Standardise(rec)
+		c := out[of(i)]
+		if c == nil {
+			c = &customer.Customer{ID: h.ids.Record("a", fmt.Sprint(of(i))).Birth(0), Version: 1, Status: customer.Active}
+			out[of(i)] = c
+			d.Customers = append(d.Customers, c)
+		}
+		c.Members = append(c.Members, customer.Member{Record: id, Source: "a", Key: key})
 		d.Records = append(d.Records, rec)
 		d.Keys = append(d.Keys, customer.KeySet{Node: f.Node, Keys: m.Keys(f)})
-		d.Members = append(d.Members, customer.Membership{Record: id, Component: id, Customer: id.Birth(0), Live: true, Node: f.Node})
-		d.Customers = append(d.Customers, &customer.Customer{
-			ID: id.Birth(0), Version: 1, Status: customer.Active, Members: []customer.Member{{Record: id, Source: "a", Key: fmt.Sprint(i)}},
-		})
+		d.Members = append(d.Members, customer.Membership{Record: id, Component: customer.RecordID(c.ID), Customer: c.ID, Live: true, Node: f.Node})
 	}
 	slices.SortFunc(d.Keys, func(a, b customer.KeySet) int { return bytes.Compare(a.Node[:], b.Node[:]) }) // as the store keeps them
 	if err := h.store.Update(t.Context(), func(tx customer.Tx) error { return tx.Apply(t.Context(), &d) }); err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// counter counts how many pairs a matcher is asked for.
+type counter struct {
+	*match.Matcher
+	scores int
+}
+
+func (c *counter) Score(a, b *customer.Features) (customer.Edge, bool) {
+	c.scores++
+	return c.Matcher.Score(a, b)
+}
+
+// However large two customers are, explaining them compares a bounded number of pairs (invariant 10).
+func TestWhyIsBounded(t *testing.T) {
+	const each = customer.MaxSpeakers + 7
+	h := open(t)
+	of := h.crowd(t, 2*each, func(i int) int { return i % 2 })
+	m := &counter{Matcher: match.New()}
+	r := customer.NewRegistry(h.store, m, merge.New(merge.Policy{}), h.ids)
+	if _, err := r.Why(t.Context(), of[0].ID.String(), of[1].ID.String()); err != nil {
+		t.Fatal(err)
+	}
+	if m.scores != customer.MaxSpeakers*customer.MaxSpeakers {
+		t.Errorf("%d pairs are compared", m.scores)
 	}
 }
 
@@ -891,7 +922,7 @@ func TestFindInACrowd(t *testing.T) {
 	if testing.Short() {
 		n = customer.MaxExamined + 1
 	}
-	h.crowd(t, n)
+	h.crowd(t, n, func(i int) int { return i })
 	for i := range n { // any of them, also those that are last in whatever order
 		if i%997 != 0 {
 			continue

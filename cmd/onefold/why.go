@@ -144,8 +144,12 @@ func (p *program) undoCommand() *cobra.Command {
 			return err
 		}
 		return p.one(d, func(w io.Writer) error {
+			said := "the same"
+			if d.Kind == customer.NotSame {
+				said = "not the same"
+			}
 			_, err := fmt.Fprintf(w, "%s, that %s and %s are %s, was taken back by %s; customer why shows how they stand now\n",
-				plain(d.ID), d.A, d.B, map[customer.DecisionKind]string{customer.Same: "the same", customer.NotSame: "not the same"}[d.Kind], plain(d.UndoneBy))
+				plain(d.ID), d.A, d.B, said, plain(d.UndoneBy))
 			return err
 		})
 	}
