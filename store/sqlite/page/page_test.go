@@ -109,7 +109,11 @@ func clean(t fatal, db *sql.DB) (n int) {
 func TestClean(t *testing.T) {
 	const tables = `CREATE TABLE a (id INTEGER PRIMARY KEY, x TEXT); CREATE INDEX a_x ON a (x);
 		CREATE TABLE b (x TEXT PRIMARY KEY, y BLOB) WITHOUT ROWID; CREATE TABLE c (x)`
-	for _, size := range []int{512, 1024, 4096, 65536} {
+	sizes, most := []int{512, 1024, 4096, 65536}, 120
+	if testing.Short() {
+		sizes, most = []int{512, 4096}, 25
+	}
+	for _, size := range sizes {
 		t.Run(fmt.Sprint(size), rapid.MakeCheck(func(r *rapid.T) {
 			db, err := sql.Open("sqlite", ":memory:")
 			if err != nil {
@@ -121,7 +125,7 @@ func TestClean(t *testing.T) {
 			live := map[int]bool{}
 			mark := func(i, n int) string { return strings.Repeat(fmt.Sprintf("{%07d}", i), max(1, n/9)) }
 			lengths := rapid.OneOf(rapid.IntRange(1, 200), rapid.IntRange(1, size), rapid.IntRange(size, 3*size))
-			for range rapid.IntRange(1, 120).Draw(r, "steps") {
+			for range rapid.IntRange(1, most).Draw(r, "steps") {
 				i, n := rapid.IntRange(1, 60).Draw(r, "row"), lengths.Draw(r, "length")
 				if rapid.IntRange(0, 2).Draw(r, "delete") == 0 {
 					run(r, db, "DELETE FROM a WHERE id = ?", i)
