@@ -86,6 +86,7 @@ type decoded struct {
 	asked    int64            // the offset that was asked for
 	messages []*event.Message // committed records from there on
 	next     int64            // to ask for; it moves without a message past markers, aborted records and holes
+	begins   int32            // epoch of the first batch; -1 where there is none
 	epoch    int32            // of the last batch behind next; -1 where next did not move
 	err      error            // of the batch at asked, which is damaged: nothing could be read
 }
@@ -132,7 +133,8 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 		}
 		return stuck(asked, fmt.Errorf("the batch at offset %d is damaged: %w", first.first, cmp.Or(fp.Err, errDamaged)))
 	}
-	out := decoded{asked: asked, next: next, epoch: epochBefore(log, next), messages: make([]*event.Message, len(fp.Records))}
+	out := decoded{asked: asked, next: next, begins: first.epoch, epoch: epochBefore(log, next)}
+	out.messages = make([]*event.Message, len(fp.Records))
 	for i, r := range fp.Records {
 		out.messages[i] = d.message(r)
 	}
@@ -175,7 +177,7 @@ func (d *decoder) process(rp *kmsg.FetchResponseTopicPartition, asked int64) (fp
 }
 
 func stuck(asked int64, err error) decoded {
-	return decoded{asked: asked, next: asked, epoch: -1, err: err}
+	return decoded{asked: asked, next: asked, begins: -1, epoch: -1, err: err}
 }
 
 var errDamaged = errors.New("its records are cut")
@@ -207,7 +209,7 @@ func (d *decoder) refuse(partition int32, asked int64, h batchHead, log []byte, 
 		Time:  time.UnixMilli(int64(binary.BigEndian.Uint64(log[atMaxTime:]))).UTC(),
 		Value: bytes.Clone(log[:h.size]), Refused: why,
 	}
-	return decoded{asked: asked, messages: []*event.Message{m}, next: h.last + 1, epoch: h.epoch}
+	return decoded{asked: asked, messages: []*event.Message{m}, next: h.last + 1, begins: h.epoch, epoch: h.epoch}
 }
 
 func tooLarge(format string, args ...any) *event.Error {

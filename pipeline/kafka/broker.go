@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -139,8 +141,8 @@ func (b *Broker) start(ctx context.Context, c BrokerConfig) error {
 	return nil
 }
 
-// learn asks kfake which requests it knows, so that the guard lets no other pass. It does so on a connection of its own:
-// kafka-go's would ask for more than the guard answers yet.
+// learn asks kfake which requests it knows, so that the guard lets no other pass, and which topics it has, to begin a new epoch
+// of each. It does so on a connection of its own: kafka-go's would ask for more than the guard answers yet.
 func (b *Broker) learn(ctx context.Context) error {
 	client, err := NewClient(Config{Brokers: []string{b.Addr()}})
 	if err != nil {
@@ -153,21 +155,76 @@ func (b *Broker) learn(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	m, err := (&exchange{ctx: ctx, client: client, req: kmsg.NewPtrApiVersionsRequest()}).RawExchange(conn)
+	question := func(req kmsg.Request) (kmsg.Response, error) {
+		m, err := (&exchange{ctx: ctx, client: client, req: req}).RawExchange(conn)
+		if err != nil {
+			return nil, err
+		}
+		return m.(*answer).resp, nil //nolint:forcetypeassert // it is what RawExchange answers
+	}
+	resp, err := question(kmsg.NewPtrApiVersionsRequest())
 	if err != nil {
 		return err
 	}
-	got, ok := m.(*answer)
-	if !ok {
-		return fmt.Errorf("the embedded broker gave no answer to the first question")
-	}
-	known, err := rangesOf(got.resp)
+	known, err := rangesOf(resp)
 	if err != nil {
 		return err
+	}
+	req := kmsg.NewPtrMetadataRequest() // without topics it means all
+	req.Version = learnVersion
+	if resp, err = question(req); err != nil {
+		return err
+	}
+	if all, ok := resp.(*kmsg.MetadataResponse); ok {
+		if err := b.renew(all.Topics); err != nil {
+			return err
+		}
 	}
 	b.guard.open(known)
 	return nil
 }
+
+const learnVersion = 1 // of the Metadata that learn asks for; a client that asks in it is answered before the others
+
+// renew begins a new epoch of every partition, higher than any there ever was, as a broker does that becomes leader: where the
+// log had to be cut for damage and has grown again, its epochs tell. kfake forgets them with the batches that it cuts, so the
+// highest is kept in the file of the lock.
+func (b *Broker) renew(topics []kmsg.MetadataResponseTopic) error {
+	if b.lock == nil {
+		return nil // nothing was before
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(b.lock, 0, maxEpochText))
+	if err != nil {
+		return err
+	}
+	last, _ := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 32) // 0 where there is none yet
+	epoch := int32(last)
+	for _, t := range topics {
+		for _, p := range b.cluster.PartitionInfos(*t.Topic) {
+			epoch = max(epoch, p.Epoch)
+		}
+	}
+	epoch++
+	text := fmt.Sprintf("%-*d\n", maxEpochText-1, epoch)
+	if _, err := b.lock.WriteAt([]byte(text), 0); err != nil {
+		return unwritable(err)
+	}
+	if err := b.lock.Sync(); err != nil {
+		return unwritable(err)
+	}
+	for _, t := range topics {
+		for _, p := range b.cluster.PartitionInfos(*t.Topic) {
+			for at := p.Epoch; at < epoch; at++ {
+				if err := b.cluster.MoveTopicPartition(*t.Topic, p.Partition, p.Leader); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+const maxEpochText = 12 // bytes
 
 // Addr answers host:port, for kafka.brokers of any client on this machine.
 func (b *Broker) Addr() string { return b.guard.Addr().String() }

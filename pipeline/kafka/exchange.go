@@ -160,6 +160,8 @@ func ours(key int16) versionRange {
 		return versionRange{4, 7}
 	case kmsg.Metadata:
 		return versionRange{10, 12}
+	case kmsg.OffsetForLeaderEpoch:
+		return versionRange{2, 4}
 	case kmsg.CreateTopics:
 		return versionRange{4, 7}
 	case kmsg.InitProducerID:

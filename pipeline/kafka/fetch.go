@@ -281,6 +281,9 @@ func (f *fetcher) answer(ctx context.Context, p *partition, asked int64, rp *kms
 	default:
 		f.decoder.source, f.decoder.topic, f.decoder.topicID = p.Source, p.Topic, idText(p.topicID)
 		d := f.decoder.decode(rp, asked)
+		if !f.grown(ctx, p, &d, now) {
+			return
+		}
 		if p.fill(d); len(d.messages) > 0 {
 			f.empty = 0
 		}
@@ -290,6 +293,38 @@ func (f *fetcher) answer(ctx context.Context, p *partition, asked int64, rp *kms
 		}
 		p.well(rp.HighWatermark, rp.LastStableOffset)
 	}
+}
+
+// grown tells whether what was read goes on from what was read before. Where a new leader epoch begins, the log may have been cut
+// before and have grown over the place where we stand: then the epoch that we read last ended before it. Apache Kafka looks at
+// that itself, the embedded broker does not.
+func (f *fetcher) grown(ctx context.Context, p *partition, d *decoded, now time.Time) bool {
+	epoch := p.read()
+	if epoch < 0 || d.begins <= epoch || d.asked == 0 {
+		return true
+	}
+	at, _ := p.stands()
+	end, err := f.s.client.epochEnd(ctx, p.Topic, at, epoch)
+	early := func() bool { return err == nil && end >= 0 && end < d.asked }
+	var start, first int64
+	if early() {
+		start, err = f.s.client.offset(ctx, p.Topic, at, earliest)
+	}
+	if early() && end <= start { // nothing of that epoch is left: was it removed for age, or cut?
+		first, err = f.s.client.offset(ctx, p.Topic, at, firstRecord)
+		end = max(end, first)
+	}
+	switch {
+	case err != nil:
+		p.ail(now, err)
+		p.sub.kick()
+	case early():
+		p.sub.halt(p, HaltTruncated, fmt.Errorf("the log was cut at offset %d and has grown again since, we had read up to %d",
+			end, d.asked), now)
+	default:
+		return true
+	}
+	return false
 }
 
 // refused does what each code of an answer asks for.

@@ -49,7 +49,8 @@ func newGuard(ln net.Listener, c BrokerConfig) *guard {
 	}
 }
 
-// open lets the requests pass that the broker knows; until then there is ApiVersions alone, others wait.
+// open lets the requests pass that the broker knows; until then there are the two with which the broker is asked what it knows
+// and has, others wait.
 func (g *guard) open(known versions) {
 	g.known = known
 	close(g.opened)
@@ -176,12 +177,13 @@ func (c *guarded) refuse(err error) error {
 
 // versions answers what may pass; it waits until that is known, which is moments after the start.
 func (g *guard) versions(ctx context.Context, request []byte) versions {
-	if int16(binary.BigEndian.Uint16(request)) == kmsg.ApiVersions.Int16() {
+	key, version := int16(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
+	if key == kmsg.ApiVersions.Int16() || (key == kmsg.Metadata.Int16() && version == learnVersion) {
 		select {
 		case <-g.opened:
 			return g.known
 		default:
-			return versions{kmsg.ApiVersions.Int16(): {}} // learn's question
+			return versions{kmsg.ApiVersions.Int16(): {}, kmsg.Metadata.Int16(): {learnVersion, learnVersion}} // learn's questions
 		}
 	}
 	select {

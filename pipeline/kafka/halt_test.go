@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +65,133 @@ func TestOutOfRangeHalts(t *testing.T) {
 	_, ch := subscribe(t, c, topic, at{Next: -1, Epoch: -1}, kafka.SubscriberOptions{})
 	if diff := cmp.Diff([]string{"5", "6", "7"}, values(take(t, ch, 3))); diff != "" {
 		t.Error("what was never read begins at the earliest:", diff)
+	}
+}
+
+// The embedded broker was killed, and a byte of its log has turned: it cuts the log there. Whoever stood behind that is halted,
+// also when the log has grown over the place meanwhile; where nothing is lost reading goes on.
+func TestDamagedLogHalts(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		damage int // the batch; of ten, -1 for none
+		more   int
+		read   int // of the ten
+		halted bool
+	}{
+		{"behind the cut", 5, 0, 10, true},
+		{"behind the cut, and grown over it", 5, 20, 10, true},
+		{"all is cut, and grown over", 0, 20, 10, true},
+		{"before the cut", 5, 20, 5, false},
+		{"at the start of what was cut", 5, 3, 5, false},
+		{"undamaged", -1, 20, 10, false},
+		{"undamaged, within the old epoch", -1, 20, 4, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			b := embedded(t, kafka.BrokerConfig{Dir: dir})
+			c := client(t, b.Addr())
+			topic := newTopic(t, c, 1, nil)
+			write := func(n int) {
+				p := kafka.NewPublisher(c, kafka.PublisherOptions{Compression: "none"})
+				for i := range n {
+					publish(t, p, topic, "k", fmt.Sprintf("%02d", i))
+				}
+			}
+			write(10)
+			pos := &positions{}
+			s, ch := subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+			for _, m := range take(t, ch, 10)[:tc.read] {
+				pos.record(m)
+			}
+			_, _ = s.Close(), b.Close()
+			folder := filepath.Join(dir, "partitions", topic+"-0")
+			file := filepath.Join(folder, "0.dat")
+			log, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.damage >= 0 {
+				log[len(log)/10*tc.damage+70] ^= 1
+			}
+			if err := errors.Join(os.WriteFile(file, log, 0o600), os.Remove(filepath.Join(folder, "snapshot.json"))); err != nil { // as after a kill
+				t.Fatal(err)
+			}
+			b = embedded(t, kafka.BrokerConfig{Dir: dir})
+			c = client(t, b.Addr())
+			write(tc.more)
+			s, ch = subscribe(t, c, topic, pos, kafka.SubscriberOptions{})
+			if tc.halted {
+				st := until(t, s, kafka.HaltTruncated, halted(kafka.HaltTruncated))
+				if quiet(t, ch, 50*time.Millisecond); st[0].Next != 10 || !strings.Contains(st[0].Err.Error(), "cut") {
+					t.Errorf("got %+v", st[0])
+				}
+				return
+			}
+			end := int64(10 + tc.more)
+			if tc.damage >= 0 {
+				end = int64(tc.damage + tc.more)
+			}
+			take(t, ch, int(end)-tc.read)
+			until(t, s, "at the end", func(st []kafka.PartitionState) bool {
+				return st[0].Next == end && st[0].Halted == "" && st[0].Err == nil
+			})
+		})
+	}
+}
+
+// Epochs grow with every start of the embedded broker, also past those that damage has removed.
+func TestEpochsGrow(t *testing.T) {
+	dir := t.TempDir()
+	var topic string
+	last := int32(-1)
+	for i := range 4 {
+		b := embedded(t, kafka.BrokerConfig{Dir: dir})
+		c := client(t, b.Addr())
+		if i == 0 {
+			topic = newTopic(t, c, 1, nil)
+		}
+		publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), topic, "k", "v")
+		_, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{})
+		n := i + 1
+		if i == 3 {
+			n = 1
+		}
+		ms := take(t, ch, n)
+		if now := ms[len(ms)-1].Epoch; now <= last {
+			t.Errorf("start %d has epoch %d, the one before had %d", i, now, last)
+		} else {
+			last = now
+		}
+		_, _ = c.Close(), b.Close()
+		if i == 2 { // all is lost
+			folder := filepath.Join(dir, "partitions", topic+"-0")
+			if err := errors.Join(os.Truncate(filepath.Join(folder, "0.dat"), 10), os.Remove(filepath.Join(folder, "snapshot.json"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Compaction may leave nothing of the epoch that was read last: that is no cut.
+func TestCompactedEpochIsNoCut(t *testing.T) {
+	k, addr := staged(t)
+	if err := k.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, addr)
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), "compacted", "k", "0", "k", "1", "k", "2")
+	pos := &positions{}
+	s, ch := subscribe(t, c, "compacted", pos, kafka.SubscriberOptions{})
+	for _, m := range take(t, ch, 3) {
+		pos.record(m)
+	}
+	_ = s.Close()
+	k.ShufflePartitionLeaders()
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), "compacted", "k", "3")
+	k.Compact()
+	_, ch = subscribe(t, c, "compacted", pos, kafka.SubscriberOptions{})
+	if got := take(t, ch, 1); string(got[0].Value) != "3" {
+		t.Errorf("got %s", got[0].Value)
 	}
 }
 

@@ -243,13 +243,15 @@ func (c *Client) topic(ctx context.Context, name string) (*topic, error) {
 	return t, nil
 }
 
-// The two ends of a partition, as ListOffsets asks for them.
+// Places in a partition, as ListOffsets asks for them: the first offset of the log, the one after its last, and that of the
+// first record, which compaction may have left behind the first offset.
 const (
-	latest   int64 = -1
-	earliest int64 = -2
+	latest      int64 = -1
+	earliest    int64 = -2
+	firstRecord int64 = 0 // of any time since 1970
 )
 
-// offset answers the first offset of a partition, or the one after its last.
+// offset answers one of the places in a partition, -1 where there is none.
 func (c *Client) offset(ctx context.Context, name string, l leader, which int64) (int64, error) {
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.Timestamp, p.CurrentLeaderEpoch = l.partition, which, l.epoch
@@ -266,6 +268,25 @@ func (c *Client) offset(ctx context.Context, name string, l leader, which int64)
 	}
 	got := resp.Topics[0].Partitions[0]
 	return got.Offset, kerr.ErrorForCode(got.ErrorCode)
+}
+
+// epochEnd answers the offset at which a leader epoch ended in a partition's log, -1 where that is not known.
+func (c *Client) epochEnd(ctx context.Context, name string, l leader, epoch int32) (int64, error) {
+	p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+	p.Partition, p.CurrentLeaderEpoch, p.LeaderEpoch = l.partition, l.epoch, epoch
+	t := kmsg.NewOffsetForLeaderEpochRequestTopic()
+	t.Topic, t.Partitions = name, []kmsg.OffsetForLeaderEpochRequestTopicPartition{p}
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	req.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{t}
+	resp, err := ask[*kmsg.OffsetForLeaderEpochResponse](ctx, c, l.node, req)
+	if err != nil {
+		return 0, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, errors.New("asked for the end of one epoch, got another number of them")
+	}
+	got := resp.Topics[0].Partitions[0]
+	return got.EndOffset, kerr.ErrorForCode(got.ErrorCode)
 }
 
 // EnsureTopic creates a topic unless it is there, and waits until each of its partitions has a leader: at most 30 s, or as

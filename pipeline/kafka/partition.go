@@ -361,6 +361,13 @@ func (p *partition) stands() (leader, int64) {
 	return p.at, p.next
 }
 
+// read answers the epoch of the last batch read, -1 where unknown.
+func (p *partition) read() int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch
+}
+
 func (p *partition) begin(at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
