@@ -224,7 +224,10 @@ func (w *work) touch(id RecordID) {
 // fold folds a statement into a record, a new one if need be.
 func (w *work) fold(id RecordID, op Op, c *Change, statements []Statement) (event.Outcome, string) {
 	rec := w.open(id, c.Source)
-	news := op != Erase && rec.lose(c.Version, statements)
+	news := false
+	if op != Erase {
+		news, _ = rec.lose(c.Version, statements)
+	}
 	outcome, reason := rec.Fold(op, c, statements)
 	if news || outcome != event.Ignored && outcome != event.Duplicate { // those two change nothing else
 		w.touch(id)
@@ -367,8 +370,8 @@ func (w *work) forget(in *Interaction) {
 func full(c *Change) *event.Refusal {
 	return &event.Refusal{Part: c.Part, Outcome: event.Dead, Err: event.Errorf(event.Permanent, reasonFull, "party",
 		"the record has no room for all that the change says, the rest was taken: a record has at most %d elements of lists, %d bytes of "+
-			"them, and %d scopes of versions. Let the mapping give elements and scopes ids that do not change, or map fewer",
-		MaxElements, MaxRecord, MaxScopes)}
+			"them, %d scopes of versions, and in each %d records that were merged into it. Let the mapping give elements and scopes ids that "+
+			"do not change, or map fewer", MaxElements, MaxRecord, MaxScopes, MaxLosers)}
 }
 
 // dead answers the dead letter of a refused part. Its id is made of the place of the message, the part, and a number that tells parts of

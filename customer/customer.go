@@ -187,7 +187,7 @@ func (w *work) eraseAll(ctx context.Context, ids []RecordID) error {
 		return err
 	}
 	for _, id := range ids {
-		if rec := heard[id]; rec != nil && w.open(id, "").cover(rec.erasures()) {
+		if rec := heard[id]; rec != nil && len(rec.Scopes) > 0 && w.open(id, "").cover(rec) {
 			w.touch(id)
 			w.erased[id] = true
 		}
@@ -195,9 +195,9 @@ func (w *work) eraseAll(ctx context.Context, ids []RecordID) error {
 	return nil
 }
 
-// hear notes a version as erased if it is the newest of its scope.
+// hear notes a version as erased if it is the newest of its scope, and if there is room for the scope.
 func (r *Record) hear(v Version) {
-	if !v.IsZero() {
+	if !v.IsZero() && !r.crowded(v.Source.scope()) {
 		s := r.scope(v.Source.scope())
 		s.Erased = later(s.Erased, v.last())
 	}
@@ -264,21 +264,29 @@ func (w *work) end(c *Customer) {
 	}
 }
 
-// cover lays down an erasure that names scopes, by name: what each of them says later is heard. What all other scopes say cannot be
-// shown to be later and is not. Of several erasures each must let a statement through: so an erasure only ever takes away, and arrival
-// cannot matter. It answers whether anything is covered that was not.
-func (r *Record) cover(by []Scope) bool {
-	before, first := r.erasures(), !r.wasErased()
-	for _, e := range by {
-		s := r.scope(e.Name)
-		s.Deaf = e.Deaf || !first && (s.Erased.IsZero() || s.Deaf)
-		s.Erased = later(s.Erased, e.Erased)
+// cover lays down an erasure that names scopes: what each of them says later is heard, what all others say cannot be shown to be later
+// and is not. Of several erasures each must let a statement through: so an erasure only ever takes away, and arrival cannot matter. It
+// answers whether anything is covered that was not.
+func (r *Record) cover(by *Record) bool {
+	before := r.erasures()
+	if by.Deaf || r.Deaf {
+		r.Deaf = true
+	}
+	heard := map[string]Version{} // scopes that all erasures name
+	for _, e := range by.Scopes {
+		s := before.erased(e.Name)
+		if !r.Deaf && !e.Erased.IsZero() && (!s.IsZero() || !r.wasErased()) {
+			heard[e.Name] = later(s, e.Erased)
+		}
+	}
+	r.Deaf = len(heard) == 0
+	for name := range heard {
+		r.scope(name)
 	}
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
-		s.Deaf = s.Deaf || !s.Erased.IsZero() && !slices.ContainsFunc(by, func(e Scope) bool { return e.Name == s.Name })
-		if s.Deaf || s.Erased.IsZero() {
-			*s = Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf, Losers: s.Losers}
+		if s.Erased = heard[s.Name]; s.Erased.IsZero() {
+			*s = Scope{Name: s.Name, Losers: s.Losers}
 			continue
 		}
 		s.purge()
@@ -287,40 +295,55 @@ func (r *Record) cover(by []Scope) bool {
 	if r.Erased() {
 		r.Key = ""
 	}
-	return !slices.EqualFunc(before, r.erasures(), func(a, b Scope) bool {
-		return a.Name == b.Name && a.Erased == b.Erased && a.Deaf == b.Deaf
+	after := r.erasures()
+	return before.Deaf != after.Deaf || !slices.EqualFunc(before.Scopes, after.Scopes, func(a, b Scope) bool {
+		return a.Name == b.Name && a.Erased == b.Erased
 	})
 }
 
-// erasures answers what was erased of the record, by scope.
-func (r *Record) erasures() []Scope {
-	var out []Scope
+// erasures answers what was erased of the record, in the form of a record.
+func (r *Record) erasures() *Record {
+	out := &Record{Deaf: r.Deaf}
 	for _, s := range r.Scopes {
 		if !s.Erased.IsZero() {
-			out = append(out, Scope{Name: s.Name, Erased: s.Erased, Deaf: s.Deaf})
+			out.Scopes = append(out.Scopes, Scope{Name: s.Name, Erased: s.Erased})
 		}
 	}
 	return out
 }
 
-// lose notes the records that statements merge into this one, whether or not they are heard, and answers whether any is news.
-func (r *Record) lose(v Version, statements []Statement) (news bool) {
+// erased answers the erasure of a scope, zero if there was none.
+func (r *Record) erased(scope string) Version {
+	if i, found := r.find(scope); found {
+		return r.Scopes[i].Erased
+	}
+	return Version{}
+}
+
+// lose notes the records that statements merge into this one, whether or not they are heard. It answers whether any is news, and whether
+// there is no room for one.
+func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
 	for _, st := range statements {
 		var id RecordID
 		if st.Path.Name != FieldLink || st.State != Set || st.Value.Parts["kind"] != LinkMergedFrom ||
 			id.UnmarshalText([]byte(st.Value.Parts["record"])) != nil {
 			continue
 		}
+		if r.crowded(v.Source.scope()) {
+			return news, true
+		}
 		s := r.scope(v.Source.scope())
 		i, found := slices.BinarySearchFunc(s.Losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
 		switch {
+		case !found && len(s.Losers) >= MaxLosers:
+			return news, true
 		case !found:
 			s.Losers, news = slices.Insert(s.Losers, i, Loser{Record: id, Since: v}), true
 		case v.Compare(s.Losers[i].Since) < 0:
 			s.Losers[i].Since, news = v, true
 		}
 	}
-	return news
+	return news, false
 }
 
 // lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,

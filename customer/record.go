@@ -19,6 +19,8 @@ type Record struct {
 	Born     time.Time `json:"born"`          // when we first heard of it; not part of the fold
 	Revision int64     `json:"revision"`      // grows with each write; not part of the fold
 	Scopes   []Scope   `json:"scopes"`        // by name
+	// Deaf tells that erasures named no scope in common, so that nothing that anybody says is provably later than all of them.
+	Deaf bool `json:"deaf,omitempty"`
 }
 
 // Scope is the part of a record that was said in versions which compare with each other.
@@ -28,7 +30,6 @@ type Scope struct {
 	Snapshot Version `json:"snapshot,omitzero"` // newest whole statement
 	Deleted  Version `json:"deleted,omitzero"`  // newest delete: no cell at or below it is kept, but links
 	Erased   Version `json:"erased,omitzero"`   // newest erasure: nothing at or below it is kept
-	Deaf     bool    `json:"deaf,omitempty"`    // erased, and another erasure did not name this scope: nothing of it is taken any more
 	Losers   []Loser `json:"losers,omitempty"`  // by record
 	Cells    []Cell  `json:"cells,omitempty"`   // by path
 }
@@ -92,7 +93,7 @@ func (r *Record) Erased() bool {
 
 // wasErased tells whether an erasure was ever laid down.
 func (r *Record) wasErased() bool {
-	return slices.ContainsFunc(r.Scopes, func(s Scope) bool { return !s.Erased.IsZero() })
+	return r.Deaf || slices.ContainsFunc(r.Scopes, func(s Scope) bool { return !s.Erased.IsZero() })
 }
 
 // Superseded tells whether the source has merged or re-keyed the record into another of its own.
@@ -171,17 +172,19 @@ func (r *Record) Forgets(v Version) bool {
 		return false
 	}
 	i, found := r.find(v.Source.scope())
-	return !found || r.Scopes[i].Erased.IsZero() || r.Scopes[i].Deaf || v.Compare(r.Scopes[i].Erased) <= 0
+	return !found || r.Scopes[i].Erased.IsZero() || v.Compare(r.Scopes[i].Erased) <= 0
 }
 
 // Fold takes one statement of a sealed change into the record (invariant 3). Any permutation of the same statements, with
 // duplicates, gives the same record, as long as it is within its limits. The reason is empty unless the outcome is Ignored, or Dead: the
-// record had no room for all of it, and has taken the rest.
+// record had no room for all of it, and has taken the rest; of a merge that it has no room to remember, nothing.
 func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, string) {
 	if op == Erase {
 		return r.erase(c.Version), ""
 	}
-	r.lose(c.Version, statements)
+	if _, full := r.lose(c.Version, statements); full {
+		return event.Dead, reasonFull
+	}
 	if r.Forgets(c.Version) {
 		return event.Ignored, "erased"
 	}
@@ -277,12 +280,13 @@ func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 // erase lays down the erasure of a source: it names one scope. What is left is the id of the record and versions.
 func (r *Record) erase(v Version) event.Outcome {
 	v = v.last()
-	if i, found := r.find(v.Source.scope()); found {
-		if d := v.Compare(r.Scopes[i].Erased); d <= 0 {
-			return []event.Outcome{event.Stale, event.Duplicate}[1+d]
-		}
+	name := v.Source.scope()
+	if d := v.Compare(r.erased(name)); d <= 0 {
+		return []event.Outcome{event.Stale, event.Duplicate}[1+d]
 	}
-	r.cover([]Scope{{Name: v.Source.scope(), Erased: v}})
+	if !r.cover(&Record{Scopes: []Scope{{Name: name, Erased: v}}}) {
+		return event.Duplicate // there was nothing left to cover
+	}
 	return event.Applied
 }
 

@@ -265,9 +265,9 @@ func (h *house) erasures(t require) string {
 	for _, source := range []string{"bank", "shop"} {
 		for key := 1; key <= 7; key++ {
 			if rec := h.record(t, source, fmt.Sprint(key)); rec != nil {
-				fmt.Fprintf(&b, "%s/%d live=%v", source, key, rec.Live())
+				fmt.Fprintf(&b, "%s/%d live=%v deaf=%v", source, key, rec.Live(), rec.Deaf)
 				for _, s := range rec.Scopes {
-					fmt.Fprintf(&b, " %s=%s deaf=%v", s.Name, s.Erased.Source.Value, s.Deaf)
+					fmt.Fprintf(&b, " %s=%s", s.Name, s.Erased.Source.Value)
 				}
 				fmt.Fprintln(&b)
 			}

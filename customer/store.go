@@ -153,6 +153,7 @@ const (
 	MaxElements = 5_000     // elements of lists a record
 	MaxRecord   = 4_194_304 // bytes of their ids and values
 	MaxScopes   = 64        // scopes of versions a record
+	MaxLosers   = 5_000     // records that were merged into a record, a scope
 
 	reasonFull = "too_large"
 )

@@ -18,6 +18,7 @@ func packRecord(r *customer.Record) []byte {
 	p.text(r.Key)
 	p.time(r.Born)
 	p.num(r.Revision)
+	p.flag(r.Deaf)
 	p.len(len(r.Scopes))
 	for i := range r.Scopes {
 		s := &r.Scopes[i]
@@ -25,7 +26,6 @@ func packRecord(r *customer.Record) []byte {
 		for _, v := range []customer.Version{s.Head, s.Snapshot, s.Deleted, s.Erased} {
 			p.version(v)
 		}
-		p.flag(s.Deaf)
 		p.len(len(s.Losers))
 		for _, l := range s.Losers {
 			p.id(l.Record)
@@ -50,11 +50,11 @@ func packRecord(r *customer.Record) []byte {
 
 func unpackRecord(u *unpacker) *customer.Record {
 	return &customer.Record{
-		ID: u.id(), Source: u.text(), Key: u.text(), Born: u.time(), Revision: u.num(),
+		ID: u.id(), Source: u.text(), Key: u.text(), Born: u.time(), Revision: u.num(), Deaf: u.flag(),
 		Scopes: many(u, func() customer.Scope {
 			return customer.Scope{
 				Name: u.text(), Head: u.version(), Snapshot: u.version(), Deleted: u.version(), Erased: u.version(),
-				Deaf: u.flag(), Losers: many(u, func() customer.Loser { return customer.Loser{Record: u.id(), Since: u.version()} }),
+				Losers: many(u, func() customer.Loser { return customer.Loser{Record: u.id(), Since: u.version()} }),
 				Cells: many(u, func() customer.Cell {
 					return customer.Cell{
 						Path: u.path(), State: customer.State(u.num()), Value: u.value(), Verified: u.flag(), //nolint:gosec // as written
