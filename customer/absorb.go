@@ -101,6 +101,7 @@ func (w *work) absorb(ctx context.Context, messages []Mapped) error {
 				interactions = append(interactions, w.r.ids.Interaction(c.Source, c.Interactions[k].Key))
 			}
 		}
+		records = append(records, w.refused(&messages[i])...)
 	}
 	if err := w.load(ctx, records); err != nil {
 		return err
@@ -108,11 +109,16 @@ func (w *work) absorb(ctx context.Context, messages []Mapped) error {
 	if err := w.loadInteractions(ctx, interactions); err != nil {
 		return err
 	}
+	letters := make([]int, len(messages)+1) // how many there are before each message
 	for i := range messages {
 		w.out.Results = append(w.out.Results, w.message(&messages[i], steps))
+		letters[i+1] = len(w.delta.Dead)
 	}
 	if err := w.cascade(ctx); err != nil {
 		return err
+	}
+	for i := range messages {
+		w.nameDead(&messages[i], w.delta.Dead[letters[i]:letters[i+1]], steps)
 	}
 	return w.finish(ctx)
 }
@@ -131,48 +137,6 @@ func (w *work) finish(ctx context.Context) error {
 	}
 	w.delta.Erased = slices.SortedFunc(maps.Keys(w.erased), compareIDs)
 	return w.resolve(ctx)
-}
-
-// steps spells out what a change says about which records: a merge speaks about all that it names, an interaction about all that
-// take part in it.
-func (r *Registry) steps(c *Change) []step {
-	own := r.ids.Record(c.Source, c.Key)
-	out := []step{{record: own, key: c.Key, op: c.Op, statements: c.Party}}
-	switch c.Op {
-	case Merge, Unmerge, Rekey:
-		out[0].op = Patch
-		if c.Op == Rekey && len(c.Party) > 0 {
-			out[0].op = Upsert
-		}
-		state := Set
-		if c.Op == Unmerge {
-			state = Cleared
-		}
-		out[0].statements = slices.Clone(c.Party)
-		for _, key := range c.Others {
-			other := r.ids.Record(c.Source, key)
-			out[0].statements = append(out[0].statements, link(other, LinkMergedFrom, state))
-			out = append(out, step{record: other, key: key, op: Patch, statements: []Statement{link(own, LinkMergedInto, state)}})
-		}
-	case Consent:
-		out[0].op = Patch
-	}
-	out[0].silent = out[0].op == Patch && len(out[0].statements) == 0
-	for i := range c.Interactions {
-		for _, p := range c.Interactions[i].Parties {
-			if p.Key != c.Key {
-				out = append(out, step{record: r.ids.Record(c.Source, p.Key), key: p.Key, op: Patch, silent: true})
-			}
-		}
-	}
-	return out
-}
-
-func link(to RecordID, kind string, state State) Statement {
-	return Statement{
-		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
-		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
-	}
 }
 
 // load reads records that were not read yet.
@@ -363,6 +327,44 @@ func (w *work) dropErased(ctx context.Context) error {
 func (w *work) forget(in *Interaction) {
 	if slices.ContainsFunc(in.Parties, func(p Party) bool { return w.erased[p.Record] && w.after[p.Record].Forgets(in.Version) }) {
 		w.keep(in.forgotten())
+	}
+}
+
+// refused answers the records that the refused parts of a message name.
+func (w *work) refused(m *Mapped) (out []RecordID) {
+	for i := range m.Refusals {
+		for _, key := range m.Refusals[i].Keys {
+			out = append(out, w.r.ids.Record(m.Message.Source, key))
+		}
+	}
+	return out
+}
+
+// nameDead ties the dead letters of a message to the records that it names, so that an erasure finds them. Where one has come before, and
+// nothing shows that the message is later, they are laid down without what they could tell.
+func (w *work) nameDead(m *Mapped, letters []event.DeadLetter, steps map[*Change][]step) {
+	if len(letters) == 0 {
+		return
+	}
+	erased := false
+	named := w.refused(m)
+	for _, id := range named {
+		rec := w.record(id)
+		erased = erased || rec != nil && rec.Erased()
+	}
+	for i := range m.Changes {
+		for _, s := range steps[&m.Changes[i]] {
+			named = append(named, s.record)
+			erased = erased || w.after[s.record].Forgets(m.Changes[i].Version)
+		}
+	}
+	if len(named) > 0 {
+		w.delta.Named = append(w.delta.Named, Naming{Message: m.Message.ID(), Records: distinct(named)})
+	}
+	for i := range letters {
+		if erased {
+			letters[i].Erase()
+		}
 	}
 }
 

@@ -153,9 +153,9 @@ const (
 // Times become UTC. Changes that break a limit or a rule of the model are refused, each for itself; the others are answered.
 func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.Refusal) {
 	if len(changes) > MaxChanges {
-		return nil, []event.Refusal{
-			refuse("", "", "the message makes %d changes, over the limit of %d: split it at the source", len(changes), MaxChanges),
-		}
+		r := refuse("", "", "the message makes %d changes, over the limit of %d: split it at the source", len(changes), MaxChanges)
+		r.Keys = (&Mapped{Changes: changes}).Keys()
+		return nil, []event.Refusal{r}
 	}
 	var refused []event.Refusal
 	sealed := make([]Change, 0, len(changes))
@@ -176,7 +176,9 @@ func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.
 			path, text = c.seal()
 		}
 		if text != "" {
-			refused = append(refused, refuse(cutText(c.Part, MaxKey), path, "%s", text))
+			r := refuse(cutText(c.Part, MaxKey), path, "%s", text)
+			r.Keys = c.keys()
+			refused = append(refused, r)
 			continue
 		}
 		sealed = append(sealed, c)

@@ -396,7 +396,7 @@ func TestLimitsAreWritten(t *testing.T) {
 		"parties of an interaction": customer.MaxParties, "elements of lists of a record": customer.MaxElements,
 		"bytes of the elements of a record": customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
 		"nodes that hold one thing that is asked for": customer.MaxHeld, "nodes whose records are read": customer.MaxExamined,
-		"nodes of each of two customers that `why` compares": customer.MaxSpeakers,
+		"nodes of each of two customers that `why` compares":     customer.MaxSpeakers,
 		"records that a source merged into a record, in a scope": customer.MaxLosers,
 	} {
 		if row := fmt.Sprintf("\n| %s | %s |", what, thousands(limit)); !strings.Contains(rows, row) {

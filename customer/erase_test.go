@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/onefold/onefold/customer"
@@ -321,4 +322,96 @@ func TestErasureSilencesDecisions(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A dead letter is blanked with whoever its message names: by the parts that were taken, by the part that was refused, or by a transaction
+// that failed as a whole. What comes after an erasure and is not shown to be later is laid down blank.
+func TestErasureBlanksDeadLetters(t *testing.T) {
+	taken := upsert("shop", "1", 1, ana)
+	refused := customer.Change{Key: "1", Op: "nonsense", Version: sequence(1, "p")}
+	party := customer.Change{Key: "9", Op: "nonsense", Interactions: []customer.Interaction{{
+		Key: "o", Type: "order", Parties: []customer.Party{{Role: "payer", Key: "1"}},
+	}}}
+	broken := event.Refusal{Part: "Ntry[1]", Outcome: event.Dead, Err: event.Errorf(event.Poison, "mapping", "secret", "secret")}
+	named := broken
+	named.Keys = (&customer.Mapped{Changes: []customer.Change{taken}}).Keys()
+	for name, c := range map[string]struct {
+		changes  []customer.Change
+		refusals []event.Refusal
+		blank    bool
+	}{
+		"beside what was taken":      {[]customer.Change{taken}, []event.Refusal{broken}, true},
+		"of what was refused":        {[]customer.Change{refused}, nil, true},
+		"of a party of it":           {[]customer.Change{party}, nil, true},
+		"as the adapter names it":    {nil, []event.Refusal{named}, true},
+		"but not of somebody else's": {[]customer.Change{upsert("shop", "2", 1, ana)}, []event.Refusal{broken}, false},
+		"nor of nobody's":            {nil, []event.Refusal{broken}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, late := range []bool{false, true} {
+				onBoth(t, func(t *testing.T, h *house) {
+					m := &event.Message{
+						Source: "shop", Topic: "t", Offset: 77, Time: start, Key: []byte("secret"), Value: []byte("secret"),
+						Headers: []event.Header{{Key: "secret", Value: []byte("secret")}},
+					}
+					sealed, refusals := customer.Seal(c.changes, m, 1)
+					letter := customer.Mapped{Message: m, Changes: sealed, Refusals: append(refusals, c.refusals...)}
+					lay := func() {
+						if _, err := h.Absorb(t.Context(), customer.Batch{Now: h.now, Messages: []customer.Mapped{letter}}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if !late {
+						lay()
+					}
+					h.absorb(t, erase("shop", "1", 2))
+					if late {
+						lay()
+					}
+					letters, err := h.store.DeadLetters(t.Context(), "", "", 9)
+					if err != nil || len(letters) != 1 {
+						t.Fatalf("%d dead letters: %v", len(letters), err)
+					}
+					l := letters[0]
+					said := strings.Contains(fmt.Sprintf("%+v %s %s", l, l.Key, l.Value), "secret")
+					if l.Erased != c.blank || said == c.blank || l.Reason == "" || l.Offset != 77 || l.Part != letter.Refusals[0].Part {
+						t.Errorf("late: %v; the letter is %+v", late, l)
+					}
+				})
+			}
+		})
+	}
+	h := open(t)
+	h.absorb(t, erase("shop", "1", 2))
+	m := &event.Message{Source: "shop", Topic: "t", Offset: 78, Value: []byte("secret")}
+	sealed, _ := customer.Seal([]customer.Change{upsert("shop", "1", 3, ana)}, m, 1)
+	later := customer.Mapped{Message: m, Changes: sealed, Refusals: []event.Refusal{broken}}
+	if _, err := h.Absorb(t.Context(), customer.Batch{Now: h.now, Messages: []customer.Mapped{later}}); err != nil {
+		t.Fatal(err)
+	}
+	if letters, err := h.store.DeadLetters(t.Context(), "", "", 9); err != nil || len(letters) != 1 || letters[0].Erased {
+		t.Errorf("a letter of what is later than the erasure: %+v, %v", letters, err)
+	}
+}
+
+// A record remembers so many merges and no more: what it could not remember it does not take, and says so.
+func TestMergesAreBounded(t *testing.T) {
+	h := open(t)
+	const each = 1_999
+	for from := 0; from <= customer.MaxLosers; from += each {
+		c := customer.Change{Source: "shop", Key: "1", Op: customer.Merge, Version: sequence(from+1, "p")}
+		for i := range each {
+			c.Others = append(c.Others, fmt.Sprint("loser ", from+i))
+		}
+		want := event.Applied
+		if from+each > customer.MaxLosers {
+			want = event.Dead
+		}
+		if got := h.absorb(t, c)[0].Outcome; got != want {
+			t.Errorf("a merge of records %d to %d came to %s, want %s", from, from+each, got, want)
+		}
+	}
+	if n := len(h.record(t, "shop", "1").Scopes[0].Losers); n != customer.MaxLosers {
+		t.Errorf("%d merges are remembered", n)
+	}
 }

@@ -384,3 +384,10 @@ const (
 		"NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL " +
 		"THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
 )
+
+func link(to RecordID, kind string, state State) Statement {
+	return Statement{
+		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
+		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
+	}
+}

@@ -67,6 +67,30 @@ func (ids IDs) hash(kind byte, source, key string) (out [16]byte) {
 	return out
 }
 
+// Keys answers the keys of all parties that the message names, as far as they are known.
+func (m *Mapped) Keys() []string {
+	var out []string
+	for i := range m.Changes {
+		out = append(out, m.Changes[i].keys()...)
+	}
+	for i := range m.Refusals {
+		out = append(out, m.Refusals[i].Keys...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// keys answers the keys of the parties that the change names.
+func (c *Change) keys() []string {
+	out := append([]string{c.Key}, c.Others...)
+	for i := range c.Interactions {
+		for _, p := range c.Interactions[i].Parties {
+			out = append(out, p.Key)
+		}
+	}
+	return slices.DeleteFunc(out, func(key string) bool { return key == "" })
+}
+
 // Birth answers the n-th customer id that a record can give birth to. Number 0 is the usual one; the others
 // serve a record that was split from the customer which carries its own first id.
 func (id RecordID) Birth(n int) CustomerID {
@@ -359,3 +383,10 @@ func distinctHolders(hs []Holder) []Holder {
 	slices.SortFunc(hs, compareHolders)
 	return slices.CompactFunc(hs, func(a, b Holder) bool { return a.Node == b.Node })
 }
+
+func distinct(ids []RecordID) []RecordID {
+	slices.SortFunc(ids, compareIDs)
+	return slices.Compact(ids)
+}
+
+func compareIDs(a, b RecordID) int { return bytes.Compare(a[:], b[:]) }

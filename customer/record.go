@@ -2,7 +2,6 @@ package customer
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strings"
 	"time"
@@ -329,6 +328,19 @@ func (r *Record) scope(name string) *Scope {
 	return &r.Scopes[i]
 }
 
+// tidy drops the cells that a whole statement has made absent and that nothing later has named: the newest whole statement, too, is
+// silent about them. Such a cell would be made again as it is seen now: absent, unless a statement is later than that one.
+func (s *Scope) tidy() {
+	s.Cells = slices.DeleteFunc(s.Cells, func(c Cell) bool {
+		return c.Path.Name != FieldLink && c.Absent.Compare(c.Version) > 0 && c.Absent.Compare(c.Unknown) >= 0
+	})
+}
+
+// crowded tells whether the record has no room for one more scope of that name.
+func (r *Record) crowded(name string) bool {
+	return len(r.Scopes) >= MaxScopes && !slices.ContainsFunc(r.Scopes, func(s Scope) bool { return s.Name == name })
+}
+
 func (r *Record) find(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(r.Scopes, name, func(s Scope, name string) int { return strings.Compare(s.Name, name) })
 }
@@ -342,68 +354,37 @@ type question struct {
 	limit       int
 }
 
-// named answers the live records that a name stands for; side is where the name was given.
-func (r *Registry) named(ctx context.Context, v View, side, name string) ([]RecordID, error) {
-	var cus CustomerID
-	var rec RecordID
-	switch {
-	case cus.UnmarshalText([]byte(name)) == nil:
-		c, err := follow(ctx, v, cus)
-		if err != nil {
-			return nil, err
+// steps spells out what a change says about which records: a merge speaks about all that it names, an interaction about all that
+// take part in it.
+func (r *Registry) steps(c *Change) []step {
+	own := r.ids.Record(c.Source, c.Key)
+	out := []step{{record: own, key: c.Key, op: c.Op, statements: c.Party}}
+	switch c.Op {
+	case Merge, Unmerge, Rekey:
+		out[0].op = Patch
+		if c.Op == Rekey && len(c.Party) > 0 {
+			out[0].op = Upsert
 		}
-		var ids []RecordID
-		for _, m := range c.Members {
-			ids = append(ids, m.Record)
+		state := Set
+		if c.Op == Unmerge {
+			state = Cleared
 		}
-		return ids, nil
-	case rec.UnmarshalText([]byte(name)) != nil:
-		source, key, ok := strings.Cut(name, "/")
-		if !ok {
-			return nil, event.Errorf(event.Permanent, "validation", side,
-				"this names nobody: name a customer (cus_...), a record (rec_...), or source/key")
+		out[0].statements = slices.Clone(c.Party)
+		for _, key := range c.Others {
+			other := r.ids.Record(c.Source, key)
+			out[0].statements = append(out[0].statements, link(other, LinkMergedFrom, state))
+			out = append(out, step{record: other, key: key, op: Patch, statements: []Statement{link(own, LinkMergedInto, state)}})
 		}
-		rec = r.ids.Record(source, key)
+	case Consent:
+		out[0].op = Patch
 	}
-	found, err := v.Records(ctx, []RecordID{rec})
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil || !found[0].Live() {
-		return nil, event.Errorf(event.Permanent, "validation", side,
-			"a live record of that name: %w; onefold customer find --source --key, or by what it says, finds its customer", ErrNotFound)
-	}
-	return []RecordID{rec}, nil
-}
-
-// answered tells whether a record's features hold everything that was asked for.
-func (q *question) answered(f *Features) bool {
-	if q.value != "" && !slices.ContainsFunc(f.Identifiers, func(id Identifier) bool {
-		return (q.kind == "" || id.Type == q.kind) && identifierKey(id.Value) == identifierKey(q.value)
-	}) {
-		return false
-	}
-	for _, e := range q.probe.Emails {
-		if !slices.ContainsFunc(f.Emails, func(g Email) bool { return g.Local == e.Local && g.Domain == e.Domain }) {
-			return false
+	out[0].silent = out[0].op == Patch && len(out[0].statements) == 0
+	for i := range c.Interactions {
+		for _, p := range c.Interactions[i].Parties {
+			if p.Key != c.Key {
+				out = append(out, step{record: r.ids.Record(c.Source, p.Key), key: p.Key, op: Patch, silent: true})
+			}
 		}
 	}
-	for _, p := range q.probe.Phones {
-		if !slices.ContainsFunc(f.Phones, func(g string) bool { return samePhone(p, g) }) {
-			return false
-		}
-	}
-	names := slices.Concat(f.Given, f.Family, f.Middle, strings.Fields(f.Name))
-	for _, n := range slices.Concat(q.probe.Given, q.probe.Family, q.probe.Middle, strings.Fields(q.probe.Name)) {
-		if !slices.Contains(names, n) {
-			return false
-		}
-	}
-	return q.probe.Birth == (Date{}) || q.probe.Birth == f.Birth
-}
-
-// samePhone compares a number that may lack its country with one that has it.
-func samePhone(asked, held string) bool {
-	a, h := strings.TrimLeft(asked, "+0"), strings.TrimLeft(held, "+0")
-	return a == h || len(a) >= 7 && strings.HasSuffix(h, a)
+	return out
 }

@@ -1,7 +1,6 @@
 package customer
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -360,9 +359,34 @@ func (d *Decision) id() string {
 	return "dec_" + hex.EncodeToString(sum[:12])
 }
 
-func distinct(ids []RecordID) []RecordID {
-	slices.SortFunc(ids, compareIDs)
-	return slices.Compact(ids)
+// answered tells whether a record's features hold everything that was asked for.
+func (q *question) answered(f *Features) bool {
+	if q.value != "" && !slices.ContainsFunc(f.Identifiers, func(id Identifier) bool {
+		return (q.kind == "" || id.Type == q.kind) && identifierKey(id.Value) == identifierKey(q.value)
+	}) {
+		return false
+	}
+	for _, e := range q.probe.Emails {
+		if !slices.ContainsFunc(f.Emails, func(g Email) bool { return g.Local == e.Local && g.Domain == e.Domain }) {
+			return false
+		}
+	}
+	for _, p := range q.probe.Phones {
+		if !slices.ContainsFunc(f.Phones, func(g string) bool { return samePhone(p, g) }) {
+			return false
+		}
+	}
+	names := slices.Concat(f.Given, f.Family, f.Middle, strings.Fields(f.Name))
+	for _, n := range slices.Concat(q.probe.Given, q.probe.Family, q.probe.Middle, strings.Fields(q.probe.Name)) {
+		if !slices.Contains(names, n) {
+			return false
+		}
+	}
+	return q.probe.Birth == (Date{}) || q.probe.Birth == f.Birth
 }
 
-func compareIDs(a, b RecordID) int { return bytes.Compare(a[:], b[:]) }
+// samePhone compares a number that may lack its country with one that has it.
+func samePhone(asked, held string) bool {
+	a, h := strings.TrimLeft(asked, "+0"), strings.TrimLeft(held, "+0")
+	return a == h || len(a) >= 7 && strings.HasSuffix(h, a)
+}

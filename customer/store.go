@@ -88,10 +88,18 @@ type Delta struct {
 	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
 	Decisions    []Decision     // new, or changed by an undo
 	Dead         []event.DeadLetter
+	Named        []Naming // by the messages of those dead letters
 	// Erased are the records on which an erasure took effect, whatever they are afterwards. All copies of what they said go with it:
-	// of every customer that such a record is or ever was part of, the versions before the newest and what of them waits in the outbox,
-	// and the reasons of decisions about such a record. The newest version is still published.
+	// of every customer that such a record is or ever was part of, the versions before the newest and what of them waits in the outbox;
+	// what dead letters hold of a message that names such a record (those of this delta, too), and the reasons of decisions about one.
+	// The newest version is still published.
 	Erased []RecordID
+}
+
+// Naming says which records a message names that has dead letters, as far as they are known.
+type Naming struct {
+	Message string // as event.Message.ID names it
+	Records []RecordID
 }
 
 // KeySet is the keys that a node holds.
@@ -212,19 +220,6 @@ func (n *room) takes(st *Statement, fresh bool, old Value) bool {
 	}
 	n.elements, n.bytes = elements, bytes
 	return true
-}
-
-// tidy drops the cells that a whole statement has made absent and that nothing later has named: the newest whole statement, too, is
-// silent about them. Such a cell would be made again as it is seen now: absent, unless a statement is later than that one.
-func (s *Scope) tidy() {
-	s.Cells = slices.DeleteFunc(s.Cells, func(c Cell) bool {
-		return c.Path.Name != FieldLink && c.Absent.Compare(c.Version) > 0 && c.Absent.Compare(c.Unknown) >= 0
-	})
-}
-
-// crowded tells whether the record has no room for one more scope of that name.
-func (r *Record) crowded(name string) bool {
-	return len(r.Scopes) >= MaxScopes && !slices.ContainsFunc(r.Scopes, func(s Scope) bool { return s.Name == name })
 }
 
 // Outbox is where changes of customers wait to be published.
@@ -357,4 +352,38 @@ func (c *Customer) canonical(interactions []*Interaction) canonicalCustomer {
 		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
 	})
 	return out
+}
+
+// named answers the live records that a name stands for; side is where the name was given.
+func (r *Registry) named(ctx context.Context, v View, side, name string) ([]RecordID, error) {
+	var cus CustomerID
+	var rec RecordID
+	switch {
+	case cus.UnmarshalText([]byte(name)) == nil:
+		c, err := follow(ctx, v, cus)
+		if err != nil {
+			return nil, err
+		}
+		var ids []RecordID
+		for _, m := range c.Members {
+			ids = append(ids, m.Record)
+		}
+		return ids, nil
+	case rec.UnmarshalText([]byte(name)) != nil:
+		source, key, ok := strings.Cut(name, "/")
+		if !ok {
+			return nil, event.Errorf(event.Permanent, "validation", side,
+				"this names nobody: name a customer (cus_...), a record (rec_...), or source/key")
+		}
+		rec = r.ids.Record(source, key)
+	}
+	found, err := v.Records(ctx, []RecordID{rec})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil || !found[0].Live() {
+		return nil, event.Errorf(event.Permanent, "validation", side,
+			"a live record of that name: %w; onefold customer find --source --key, or by what it says, finds its customer", ErrNotFound)
+	}
+	return []RecordID{rec}, nil
 }

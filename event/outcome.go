@@ -82,6 +82,20 @@ type DeadLetter struct {
 	Key       []byte    `json:"key"`
 	Value     []byte    `json:"value"`
 	Headers   []Header  `json:"headers,omitempty"`
+	Erased    bool      `json:"erased,omitempty"` // what could name a person was taken out, with the erasure of one
+}
+
+// MessageID names the message of the letter as Message.ID does.
+func (d *DeadLetter) MessageID() string {
+	return (&Message{Source: d.Source, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}).ID()
+}
+
+// Erase takes out what comes from the message: its bytes, and what was said about them. The place and the reason remain, so that counts
+// still agree.
+func (d *DeadLetter) Erase() {
+	d.Key, d.Value, d.Headers, d.Path = nil, nil, nil, ""
+	d.Message = "the message named a party that was erased, so its bytes are gone; there is nothing to mend"
+	d.Erased = true
 }
 
 // Refusal is what a source says of a message, or of a part of one, that yields no change: ignored by design, or
@@ -90,6 +104,8 @@ type Refusal struct {
 	Part    string  // "Ntry[17]"; empty for the whole message
 	Outcome Outcome // Ignored or Dead
 	Err     *Error  // Reason is the code that is counted
+	// Keys of parties in the source that the part names, as far as they are known: with the erasure of one the dead letter is blanked.
+	Keys []string
 }
 
 // Complete answers the refusal as it counts: what is not ignored is dead, and what gives no reason is a mistake of the adapter.

@@ -2,6 +2,7 @@ package mappings_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -286,7 +287,7 @@ func TestFunctions(t *testing.T) {
 			if len(changes[0].Party) > 0 {
 				got = changes[0].Party[0].Value.Text
 			}
-		} else if e := (*event.Error)(nil); !errors.As(err, &e) || e.Reason != "validation" || e.Path != "n" {
+		} else if rs := adapters.RefusalsOf(err); len(rs) != 1 || rs[0].Err.Reason != "validation" || rs[0].Err.Path != "n" {
 			t.Errorf("%s of %s: %v", c.then, c.in, err)
 		}
 		if got != c.want {
@@ -400,6 +401,28 @@ func TestTry(t *testing.T) {
 	trial, err = mappings.Try(t.Context(), compile(t, mapping), &event.Message{Value: []byte(`{"no":7}`)})
 	if err != nil || len(trial.Refusals) != 1 || trial.Refusals[0].Path != "id" {
 		t.Errorf("%+v, %v", trial, err)
+	}
+}
+
+// A part that fails says which parties it would have been about, as far as it was read: an erasure of one finds what is kept of it.
+func TestRefusalsNameTheirParties(t *testing.T) {
+	mapping := compile(t, event1("op: upsert", "key: id", "party: {note: n}",
+		"interactions: [{type: order, key: no, parties: [{role: customer, ref: {key: id}}, {role: payer, ref: {key: by}}], title: t}]"))
+	for value, want := range map[string][]string{
+		`{"id":"1","n":["x"]}`:                 {"1"},
+		`{"id":"1","no":7,"by":"2","t":["x"]}`: {"1"},
+		`{"id":"1","by":"2"}`:                  {"1"},
+		`{"n":"x"}`:                            nil,
+	} {
+		_, err := mapping.Map(t.Context(), &event.Message{Value: []byte(value)})
+		refused := adapters.RefusalsOf(err)
+		if len(refused) != 1 {
+			t.Fatalf("%s: %v", value, err)
+		}
+		slices.Sort(refused[0].Keys)
+		if got := slices.Compact(refused[0].Keys); !slices.Equal(got, want) {
+			t.Errorf("%s names %v, want %v", value, got, want)
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func (r *run) message() ([]customer.Change, error) {
 func (r *run) answer() ([]customer.Change, error) {
 	switch {
 	case len(r.refusals) == 1 && r.refusals[0].Part == "" && r.refusals[0].Outcome == event.Dead:
+		if len(r.refusals[0].Keys) > 0 {
+			return nil, r.refusals
+		}
 		return nil, r.refusals[0].Err
 	case len(r.refusals) > 0:
 		return r.changes, r.refusals
@@ -171,14 +174,28 @@ func (r *run) leaf(p *part, s *frame) {
 	r.leaves++
 	made := len(r.changes)
 	if err := r.change(p, s); err != nil {
+		names := customer.Mapped{Changes: r.changes[made:]}
+		keys := names.Keys()
 		r.changes = r.changes[:made]
 		r.refuse(p, s, event.Dead, err)
+		r.refusals[len(r.refusals)-1].Keys = append(keys, r.named(p, s)...)
 	}
 }
 
 func (r *run) refuse(p *part, s *frame, outcome event.Outcome, err *event.Error) {
 	r.leaves++
 	r.refusals = append(r.refusals, event.Refusal{Part: r.place(p, s), Outcome: outcome, Err: err})
+}
+
+// named answers the key of the party of an element that failed, if it can be read.
+func (r *run) named(p *part, s *frame) []string {
+	if p.who == nil || r.Fatal != nil {
+		return nil
+	}
+	if who, key, err := p.who.resolve(s); who != nil && err == nil {
+		return []string{key}
+	}
+	return nil
 }
 
 // place names a part of the message: where the element stands, else the name that the mapping gave.

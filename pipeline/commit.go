@@ -174,9 +174,10 @@ func (s *Sequencer) bury(t *ticket, err error) {
 	s.log.Error("a message cannot be absorbed and is kept as a dead letter", slog.String("event", t.message.ID()),
 		slog.String("adapter", t.mapped.Adapter), slog.String("error", err.Error()))
 	t.dead = true
+	names := t.mapped.Keys()
 	t.mapped.Changes = nil
 	t.mapped.Attempts++
-	t.mapped.Refusals = []event.Refusal{{Outcome: event.Dead, Err: event.Errorf(event.Permanent, "internal", "",
+	t.mapped.Refusals = []event.Refusal{{Outcome: event.Dead, Keys: names, Err: event.Errorf(event.Permanent, "internal", "",
 		"the message was mapped but could not be absorbed: %s; replay it when that is mended", say(err))}}
 }
 

@@ -126,6 +126,9 @@ func TestBisectFindsTheMessage(t *testing.T) {
 					if !strings.HasSuffix(id, "/"+itoa(bad)) || r.Err.Reason != "internal" || strings.Contains(r.Err.Error(), "ana@") {
 						t.Errorf("dead letter %s %q %q", id, r.Err.Reason, r.Err.Error())
 					}
+					if len(r.Keys) != 1 || !strings.HasPrefix(r.Keys[0], "k") { // an erasure of the party must find it
+						t.Errorf("dead letter %s names the parties %q", id, r.Keys)
+					}
 				}
 				if s.calls > 22 { // one group; two a level of nine; the message itself and its dead letter
 					t.Errorf("%d calls to find one message in 500", s.calls)

@@ -40,6 +40,7 @@ type state struct {
 	decisions    map[string]customer.Decision
 	decided      map[customer.RecordID][]string
 	dead         map[string]event.DeadLetter
+	named        map[customer.RecordID]map[string]bool // messages with dead letters that name a record
 	outbox       []customer.OutboxEntry
 	seq          int64
 }
@@ -63,6 +64,7 @@ func New() *Store {
 			residents:    map[customer.CustomerID]map[customer.RecordID]bool{},
 			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
 			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
+			named: map[customer.RecordID]map[string]bool{},
 		},
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -125,6 +127,34 @@ func (s *Store) DeadLetter(_ context.Context, id string) (*event.DeadLetter, err
 		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
 	}
 	return &l, s.alive()
+}
+
+// DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit. It answers how many.
+func (s *Store) DropDeadLetters(_ context.Context, before time.Time, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old []event.DeadLetter
+	for _, l := range s.dead {
+		if l.At.Before(before) {
+			old = append(old, l)
+		}
+	}
+	slices.SortFunc(old, func(a, b event.DeadLetter) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.ID, b.ID)) })
+	old = old[:max(0, min(limit, len(old)))]
+	for _, l := range old {
+		delete(s.dead, l.ID)
+	}
+	left := map[string]bool{}
+	for _, l := range s.dead {
+		left[l.MessageID()] = true
+	}
+	for id, messages := range s.named {
+		maps.DeleteFunc(messages, func(message string, _ bool) bool { return !left[message] })
+		if len(messages) == 0 {
+			delete(s.named, id)
+		}
+	}
+	return len(old), s.alive()
 }
 
 // Counts answers how much the store holds.

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/onefold/onefold/customer"
@@ -154,14 +155,27 @@ func (s *Store) apply(d *customer.Delta) error {
 	for _, l := range d.Dead {
 		s.dead[l.ID] = l
 	}
+	s.name(d.Named)
 	s.forget(d)
 	return nil
 }
 
-// forget follows an erasure to its copies: what still waits to be published of the customers that a record is or once was part of, and
-// the reasons of decisions about it. The newest versions stay: they say what is true now.
+// name notes which records messages with dead letters name.
+func (s *Store) name(messages []customer.Naming) {
+	for _, n := range messages {
+		for _, id := range n.Records {
+			if s.named[id] == nil {
+				s.named[id] = map[string]bool{}
+			}
+			s.named[id][n.Message] = true
+		}
+	}
+}
+
+// forget follows an erasure to its copies: what still waits to be published of the customers that a record is or once was part of, what
+// dead letters hold of it, and the reasons of decisions about it. The newest versions stay: they say what is true now.
 func (s *Store) forget(d *customer.Delta) {
-	touched := map[customer.CustomerID]bool{}
+	touched, messages := map[customer.CustomerID]bool{}, map[string]bool{}
 	for _, r := range d.Erased {
 		for id := range s.stays[r] {
 			touched[id] = true
@@ -170,6 +184,14 @@ func (s *Store) forget(d *customer.Delta) {
 			dec := s.decisions[id]
 			dec.Reason = ""
 			s.decisions[id] = dec
+		}
+		maps.Copy(messages, s.named[r])
+		delete(s.named, r)
+	}
+	for id, l := range s.dead {
+		if messages[l.MessageID()] {
+			l.Erase()
+			s.dead[id] = l
 		}
 	}
 	for _, c := range d.Customers {

@@ -152,7 +152,7 @@ func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
 }
 
 // forget follows an erasure to where copies are: older versions of the customers that a record is or once was part of, what of those
-// still waits to be published, and the reasons of decisions. The newest versions stay: they say what is true now.
+// still waits to be published, dead letters, and the reasons of decisions. The newest versions stay: they say what is true now.
 func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
 	var customers []customer.CustomerID
 	for _, c := range d.Customers {
@@ -175,6 +175,9 @@ func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
 		if _, err := t.raw.ExecContext(ctx, touched+query, ids(d.Erased), ids(customers)); err != nil {
 			return err
 		}
+	}
+	if err := t.blank(ctx, d.Erased); err != nil {
+		return err
 	}
 	return t.silence(ctx, d.Erased)
 }
@@ -250,10 +253,41 @@ func (t *tx) decided(ctx context.Context, d *customer.Delta) error {
 }
 
 func (t *tx) dead(ctx context.Context, d *customer.Delta) error {
-	const query = "INSERT OR REPLACE INTO dead_letter (id, source, seconds, nanos, body, value) VALUES (?, ?, ?, ?, ?, ?)"
-	return t.rows(ctx, query, len(d.Dead), func(i int) ([]any, error) {
+	const query = "INSERT OR REPLACE INTO dead_letter (id, source, seconds, nanos, body, value, message) VALUES (?, ?, ?, ?, ?, ?, ?)"
+	err := t.rows(ctx, query, len(d.Dead), func(i int) ([]any, error) {
 		l := &d.Dead[i]
 		body, value, err := encodeLetter(l)
-		return []any{l.ID, l.Source, l.At.Unix(), l.At.Nanosecond(), body, value}, err
+		return []any{l.ID, l.Source, l.At.Unix(), l.At.Nanosecond(), body, value, l.MessageID()}, err
 	})
+	for _, n := range d.Named {
+		if err == nil {
+			_, err = t.raw.ExecContext(ctx, "INSERT OR IGNORE INTO named (record, message) SELECT unhex(value), ? FROM json_each(?)",
+				n.Message, ids(n.Records))
+		}
+	}
+	return err
+}
+
+// blank takes out of dead letters what could name an erased record, which then need not be found by it any more.
+func (t *tx) blank(ctx context.Context, erased []customer.RecordID) error {
+	const messages = "IN (SELECT n.message FROM json_each(?) e JOIN named n ON n.record = unhex(e.value))"
+	var letters customer.Delta
+	err := t.each(ctx, "SELECT body FROM dead_letter WHERE message "+messages, []any{ids(erased)}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		l, err := decodeLetter(body, nil)
+		l.Erase()
+		letters.Dead = append(letters.Dead, l)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.dead(ctx, &letters); err != nil {
+		return err
+	}
+	_, err = t.raw.ExecContext(ctx, "DELETE FROM named WHERE message "+messages, ids(erased))
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -122,6 +123,39 @@ func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, e
 	}
 	l, err := decodeLetter(body, value)
 	return &l, s.explain(err)
+}
+
+// DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit. It answers how many.
+// Their bytes leave the file as those of an erasure do.
+func (s *Store) DropDeadLetters(ctx context.Context, before time.Time, limit int) (dropped int, err error) {
+	err = s.Update(ctx, func(raw customer.Tx) error {
+		t := raw.(*tx) //nolint:forcetypeassert // of our own making
+		const drop = `DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE (seconds, nanos) < (?, ?)
+			ORDER BY seconds, nanos, id LIMIT ?) RETURNING message`
+		var messages []string
+		err := t.each(ctx, drop, []any{before.Unix(), before.Nanosecond(), max(0, limit)}, func(rows *sql.Rows) error {
+			var message string
+			err := rows.Scan(&message)
+			messages = append(messages, message)
+			return err
+		})
+		if dropped = len(messages); err != nil || dropped == 0 {
+			return err
+		}
+		t.erased = true
+		if _, err := t.raw.ExecContext(ctx, "UPDATE tally SET dead_letters = dead_letters - ?", dropped); err != nil {
+			return err
+		}
+		of, err := encode(messages)
+		if err != nil {
+			return err
+		}
+		const forget = `DELETE FROM named WHERE message IN (SELECT e.value FROM json_each(?) e
+			WHERE NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.message = e.value))`
+		_, err = t.raw.ExecContext(ctx, forget, string(of))
+		return err
+	})
+	return dropped, err
 }
 
 // Counts answers how much the store holds. It costs the same however much that is; only what waits in the outbox is counted.

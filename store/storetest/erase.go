@@ -3,9 +3,14 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 )
 
 // said makes a version of a customer that says one text.
@@ -159,4 +164,90 @@ func testPartaken(t *testing.T, s Store) {
 		same(t, "of nobody", []*customer.Interaction(nil), none)
 		return errors.Join(err, err2, err3, err4)
 	})
+}
+
+// letterAt is a dead letter of a message at an offset, laid down so many hours after the others began.
+func letterAt(id string, offset int64, hours int) event.DeadLetter {
+	return event.DeadLetter{
+		ID: id, Source: "shop", Topic: "t", Offset: offset, Part: "Ntry[1]", Time: at, Class: event.Poison, Reason: "mapping", Path: "erasmus.id",
+		Message: "erasmus is none", Mapping: "shopify@1", Attempts: 1, At: at.Add(time.Duration(hours) * time.Hour),
+		Key: []byte("erasmus"), Value: []byte("erasmus"), Headers: []event.Header{{Key: "h", Value: []byte("erasmus")}},
+	}
+}
+
+func naming(l event.DeadLetter, records ...customer.RecordID) customer.Naming {
+	return customer.Naming{Message: l.MessageID(), Records: records}
+}
+
+// testBlank erases records that messages with dead letters name, in the transaction of the letter and later.
+func testBlank(t *testing.T, s Store) {
+	a, b, other := letterAt("a", 1, 1), letterAt("b", 1, 2), letterAt("other", 2, 3)
+	nobody, late := letterAt("nobody", 3, 4), letterAt("late", 4, 5)
+	apply(t, s, customer.Delta{
+		Dead:  []event.DeadLetter{a, b, other, nobody},
+		Named: []customer.Naming{naming(a, id(1), id(2)), naming(other, id(2), id(3))},
+	})
+	check := func(title string, erased ...string) {
+		t.Helper()
+		letters, err := s.DeadLetters(t.Context(), "", "", 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			want := letterAt(l.ID, l.Offset, map[string]int{"a": 1, "b": 2, "other": 3, "nobody": 4, "late": 5}[l.ID])
+			if slices.Contains(erased, l.ID) {
+				want.Erase()
+			}
+			same(t, title+": letter "+l.ID, want, l)
+			if text := fmt.Sprintf("%+v %s %s", l, l.Key, l.Value); want.Erased && strings.Contains(text, "erasmus") {
+				t.Errorf("%s: letter %s still names whom it was about: %s", title, l.ID, text)
+			}
+		}
+	}
+	check("before")
+	apply(t, s, customer.Delta{Erased: []customer.RecordID{id(1), id(7)}})
+	check("one is erased", "a", "b")
+	apply(t, s, customer.Delta{
+		Dead: []event.DeadLetter{late}, Named: []customer.Naming{naming(late, id(4))}, Erased: []customer.RecordID{id(3), id(4)},
+	})
+	check("two are, one of them with its letter", "a", "b", "other", "late")
+	if c, err := s.Counts(t.Context()); err != nil || c.DeadLetters != 5 {
+		t.Errorf("%d letters are counted, the five stay: %v", c.DeadLetters, err)
+	}
+}
+
+// testDropDeadLetters lets letters go that are too old, some at a time; an erasure still finds those that are left.
+func testDropDeadLetters(t *testing.T, s Store) {
+	var d customer.Delta
+	for i := range 5 {
+		d.Dead = append(d.Dead, letterAt(string(rune('a'+i)), int64(i/2), i))
+	}
+	d.Named = []customer.Naming{naming(d.Dead[2], id(1))} // of c and d
+	apply(t, s, d)
+	drop := func(hours, limit, want int, left ...string) {
+		t.Helper()
+		n, err := s.DropDeadLetters(t.Context(), at.Add(time.Duration(hours)*time.Hour), limit)
+		if err != nil || n != want {
+			t.Errorf("%d letters are let go, want %d: %v", n, want, err)
+		}
+		letters, err := s.DeadLetters(t.Context(), "", "", 9)
+		var ids []string
+		for _, l := range letters {
+			ids = append(ids, l.ID)
+		}
+		same(t, "what is left", left, ids)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	drop(0, 9, 0, "e", "d", "c", "b", "a")
+	drop(3, 2, 2, "e", "d", "c")
+	drop(3, 2, 1, "e", "d") // one of two of a message
+	drop(3, 2, 0, "e", "d")
+	apply(t, s, customer.Delta{Erased: []customer.RecordID{id(1)}})
+	if l, err := s.DeadLetter(t.Context(), "d"); err != nil || !l.Erased {
+		t.Errorf("an erasure does not find the letter that is left of a message: %+v, %v", l, err)
+	}
+	drop(99, 0, 0, "e", "d")
+	drop(99, 9, 2)
 }

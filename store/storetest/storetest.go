@@ -22,6 +22,7 @@ type Store interface {
 	Positions(ctx context.Context) ([]event.Position, error)
 	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
 	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
+	DropDeadLetters(ctx context.Context, before time.Time, limit int) (int, error)
 	Counts(ctx context.Context) (customer.Counts, error)
 	MappingRevision(ctx context.Context, source, version string) (int64, error)
 	InstallationKey(ctx context.Context) ([]byte, error)
@@ -53,6 +54,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"an erasure leaves nothing that waits":            testErasure,
 		"an erasure leaves nothing of the living":         testErasureOfTheLiving,
 		"an erasure silences decisions":                   testReasons,
+		"an erasure blanks dead letters":                  testBlank,
+		"dead letters are let go by age":                  testDropDeadLetters,
 		"customers know who was part of them":             testMembers,
 		"what records took part in comes in pages":        testPartaken,
 		"a conflict is tried again, a bounded number":     testConflict,

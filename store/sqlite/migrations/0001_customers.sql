@@ -44,8 +44,13 @@ CREATE TABLE party (
 -- What waits to be published. The value is that version's body: it stands in customer or in customer_history.
 CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, customer BLOB NOT NULL, version INTEGER NOT NULL);
 CREATE TABLE dead_letter (
-  id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, body BLOB NOT NULL, value BLOB NOT NULL
+  id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, body BLOB NOT NULL, value BLOB NOT NULL,
+  message TEXT NOT NULL
 );
+CREATE INDEX dead_letter_message ON dead_letter (message);
+-- Records that a message names which has dead letters: where an erasure looks for what they hold.
+CREATE TABLE named (record BLOB NOT NULL, message TEXT NOT NULL, PRIMARY KEY (record, message)) WITHOUT ROWID;
+CREATE INDEX named_message ON named (message);
 CREATE INDEX dead_letter_at ON dead_letter (seconds, nanos, id);
 CREATE INDEX dead_letter_source ON dead_letter (source, seconds, nanos, id);
 
