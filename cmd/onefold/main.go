@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 	_ "time/tzdata" // mappings name time zones, and a bare container has no table of them
@@ -31,7 +32,14 @@ func main() {
 	os.Exit(process())
 }
 
+// growth is how much the heap may grow, in percent of what is in use, before it is collected. Most of what an event needs is let go
+// at once and little is kept, so that Go's own 100 spends a fifth of the processor on it. GOGC in the environment outranks it.
+const growth = 300
+
 func process() int {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(growth)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
