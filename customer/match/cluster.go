@@ -3,7 +3,6 @@ package match
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -54,6 +53,7 @@ type link struct {
 	vote    customer.Weight
 	rule    customer.Rule
 	against bool
+	twins   bool
 }
 
 func (m *Matcher) newClustering(records []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {
@@ -148,7 +148,7 @@ func (g *clustering) edge(a, b int, e customer.Edge) {
 	if a != b {
 		g.edges = append(g.edges, link{
 			a: min(a, b), b: max(a, b), over: e.Weight - e.Threshold, vote: g.m.vote(e.Weight, e.Threshold, e.Levels, e.Against),
-			rule: e.Rule, against: e.Against,
+			rule: e.Rule, against: e.Against, twins: twins(e.Levels),
 		})
 	}
 }
@@ -179,14 +179,6 @@ func (g *clustering) links(records []*customer.Features) {
 }
 
 func (g *clustering) excused(x, y *customer.Identifier) bool { return g.excuse[numbers(x, y)] }
-
-// strongerLink puts what binds first: rules, then weight over the threshold, then the order of records.
-func strongerLink(x, y link) int {
-	return cmp.Or(
-		trueFirst(x.rule == customer.MustLink, y.rule == customer.MustLink), cmp.Compare(y.over, x.over),
-		cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b), strings.Compare(string(x.rule), string(y.rule)),
-	)
-}
 
 // parts answers the connected parts by edges and same-decisions, none of more than MaxComponent units: the weakest edges of the
 // whole are left out in ascending order until that holds. Decisions are kept; people do not make thousands.
@@ -280,7 +272,7 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 	pass(func(l *link) bool { return l.rule == customer.MustLink }, free)
 	scored := func(l *link) bool { return l.rule == customer.NoRule && l.over >= 0 }
 	pass(func(l *link) bool { return scored(l) && !l.against }, func(x, y []int) bool { return free(x, y) && d.mean(x, y, false) })
-	pass(func(l *link) bool { return scored(l) && l.against }, func(x, y []int) bool {
+	pass(func(l *link) bool { return scored(l) && l.against && !l.twins }, func(x, y []int) bool {
 		return (d.lone(x) || d.lone(y)) && free(x, y) && d.mean(x, y, true) && !d.housemate(part, x, y)
 	})
 	var out [][]customer.RecordID

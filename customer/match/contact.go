@@ -154,7 +154,7 @@ func country(s string) string {
 
 // Years between which a person can have been born; what lies outside is a placeholder or a slip.
 const (
-	firstYear = 1870
+	firstYear = 1000
 	lastYear  = 2100
 )
 
@@ -191,7 +191,7 @@ func date(s string) customer.Date {
 // filler tells the days on which programs begin to count, whole or cut short, and dates of which too little is left.
 func filler(d customer.Date) bool {
 	switch d.Year*10_000 + d.Month*100 + d.Day {
-	case 1899_12_30, 1899_12_31, 1900_00_00, 1900_01_00, 1900_01_01, 1901_01_01, 1970_01_00, 1970_01_01:
+	case 1601_01_01, 1753_01_01, 1800_01_01, 1899_12_30, 1899_12_31, 1900_00_00, 1900_01_00, 1900_01_01, 1901_01_01, 1970_01_00, 1970_01_01:
 		return true
 	}
 	return d.Year == 0 && (d.Month == 0 || d.Day == 0)

@@ -1,6 +1,7 @@
 package match_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestJudgeIsSymmetric(t *testing.T) {
 func TestCompleteness(t *testing.T) {
 	m := match.New()
 	at := func(key, email string) *customer.Features {
-		return m.Standardise(record(key, cell("email", "1", customer.Text(email))))
+		return m.Standardise(record(key, cell("email", "1", customer.Text(email)), cell("jobTitle", "", customer.Text("job "+key))))
 	}
 	known := []*customer.Features{at("a", "ana@example.org"), at("b", "ana@example.org"), at("c", "bo@example.net"), at("d", "cy@example.com")}
 	parties := []int{1, 1, 1, 2}
@@ -64,9 +65,7 @@ func TestCompleteness(t *testing.T) {
 	}
 	all := known
 	for i := range match.DefaultCap {
-		f := at(string(rune('A'+i)), "ana@example.org")
-		f.Node = customer.NodeID{byte(i >> 8), byte(i), 1} // another party each
-		all = append(all, f)
+		all = append(all, at(fmt.Sprint("other ", i), "ana@example.org"))
 	}
 	if got := match.Completeness(m, all, known, parties); got != 0 {
 		t.Errorf("%v, an address of %d parties brings nobody together", got, match.DefaultCap+1)

@@ -195,9 +195,9 @@ func (k *keyring) place(p *customer.Place) {
 // prefix answers the first n bytes of a text, all of a shorter one.
 func prefix(s string, n int) string { return s[:min(n, len(s))] }
 
-// Completeness answers which share of the pairs that are truly one party the keys bring together: pairs with a key that proposes.
-// What is not brought together is never compared. A key's holders are counted over all records, the pairs over those whose parties
-// are known.
+// Completeness answers which share of the pairs that are truly one party the keys bring together: pairs that say the same, or have a
+// key that proposes. What is not brought together is never compared. A key's holders are counted over all records, the pairs over
+// those whose parties are known.
 func Completeness[P comparable](m *Matcher, all, known []*customer.Features, parties []P) float64 {
 	of := map[P][]int{}
 	for i, p := range parties {
@@ -239,9 +239,9 @@ func Completeness[P comparable](m *Matcher, all, known []*customer.Features, par
 		own := make([][]customer.Key, len(group))
 		for n, i := range group {
 			own[n] = slices.DeleteFunc(m.Keys(known[i]), func(k customer.Key) bool { return !speaks(k) })
-			for _, other := range own[:n] {
+			for k, other := range own[:n] {
 				pairs++
-				if meet(own[n], other) {
+				if known[i].Node == known[group[k]].Node || meet(own[n], other) {
 					reached++
 				}
 			}

@@ -6,6 +6,7 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -332,12 +333,27 @@ func (m *Matcher) vote(weight, threshold customer.Weight, levels []uint8, agains
 	switch {
 	case given == nameDiffers && (date == birthDiffers || date == birthDecade) && m.model.Snapshot.Households.Live():
 		return p.Both
+	case given >= nameClose && date == birthDiffers && levels[cEmail] < emailLocal && m.model.Snapshot.Households.Live():
+		return p.Namesake
 	case against:
 		return p.Contradicted
 	case given != nameDiffers && levels[cFamily] != nameDiffers && levels[cIdentifier] != idDiffers:
 		return max(m.clamped(weight-threshold), p.Quiet)
 	}
 	return m.clamped(weight - threshold)
+}
+
+// strongerLink puts what binds first: rules, then weight over the threshold, then the order of records.
+func strongerLink(x, y link) int {
+	return cmp.Or(
+		trueFirst(x.rule == customer.MustLink, y.rule == customer.MustLink), cmp.Compare(y.over, x.over),
+		cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b), strings.Compare(string(x.rule), string(y.rule)),
+	)
+}
+
+// twins tells, of a contradicted pair, whether it is the given name that speaks against, and no e-mail speaks for.
+func twins(levels []uint8) bool {
+	return len(levels) == comparisons && levels[cGiven] < nameClose && levels[cEmail] < emailLocal
 }
 
 // numbers names a pair of identifiers, whichever comes first.

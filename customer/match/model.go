@@ -130,6 +130,7 @@ type Guard struct {
 	Margin       customer.Weight // mean that joins
 	Least, Most  customer.Weight // bounds of one pair's vote
 	Both         customer.Weight // vote of a pair that differs in given name and birth date
+	Namesake     customer.Weight // vote of a pair of one given name whose birth dates are far apart: parent and child
 	Contradicted customer.Weight // vote of a pair that one personal trait speaks against
 	Quiet        customer.Weight // least vote of a pair that differs in no name and no identifier
 }
@@ -185,7 +186,7 @@ func parameters() Parameters {
 			Least: bits(13), Most: bits(18), Base: 10_000, SizeLeast: bits(-4), SizeMost: bits(10), Possible: bits(2), Alone: bits(1),
 		},
 		Cluster: Guard{
-			Margin: bits(-2), Least: bits(-20), Most: bits(15), Both: bits(-14), Contradicted: bits(-6), Quiet: bits(-4),
+			Margin: bits(-2), Least: bits(-20), Most: bits(15), Both: bits(-14), Namesake: bits(-60), Contradicted: bits(-6), Quiet: bits(-4),
 		},
 	}
 }

@@ -41,6 +41,16 @@ func degree(w string) bool {
 	return false
 }
 
+// noble tells the words of a rank or an honour that stands behind a name: "1st Baron Clifford", "OBE".
+func noble(w string) bool {
+	switch w {
+	case "baron", "baroness", "baronet", "bart", "bt", "earl", "count", "countess", "duke", "duchess", "viscount", "viscountess", "marquess",
+		"marquis", "lord", "lady", "prince", "princess", "knight", "kbe", "cbe", "obe", "mbe", "kcb", "mp", "qc", "kc", "freiherr", "graf":
+		return true
+	}
+	return degree(w) || ordinal(w)
+}
+
 // particle tells the small words of family names, which sources drop or keep at will.
 func particle(w string) bool {
 	switch w {
@@ -118,10 +128,15 @@ func (s *standard) family(text string) []string {
 // family name only.
 func (s *standard) full(text string) {
 	f := s.f
-	if before, after, ok := strings.Cut(text, ","); ok && !empty(before) && !empty(after) && suffix(strings.Join(tokens(after), "")) == "" {
-		f.Family = s.family(before)
-		s.split(s.trimmed(tokens(after)))
-		return
+	if before, after, ok := strings.Cut(text, ","); ok && !empty(before) && !empty(after) {
+		switch words := tokens(after); {
+		case slices.ContainsFunc(words, noble):
+			text = before
+		case suffix(strings.Join(words, "")) == "":
+			f.Family = s.family(before)
+			s.split(s.trimmed(words))
+			return
+		}
 	}
 	two := strings.ContainsAny(text, "&+/")
 	words := s.trimmed(worded(text))
@@ -138,7 +153,7 @@ func (s *standard) full(text string) {
 		if last := len(words) - 1; s.names.role[words[last]]-s.names.role[words[0]] >= clearly {
 			words[0], words[last] = words[last], words[0]
 		}
-		f.Given, f.Middle, f.Family, f.Unsplit = words[:1], words[1:len(words)-1], words[len(words)-1:], true
+		f.Given, f.Middle, f.Family, f.Unsplit = words[:1:1], slices.Clone(words[1:len(words)-1]), words[len(words)-1:], true
 	}
 }
 
@@ -148,7 +163,7 @@ const clearly = 4 * customer.Bits
 // split reads given and middle names.
 func (s *standard) split(words []string) {
 	if len(words) > 0 {
-		s.f.Given, s.f.Middle = words[:1], words[1:]
+		s.f.Given, s.f.Middle = words[:1:1], words[1:]
 	}
 }
 
@@ -214,6 +229,7 @@ func (s *standard) readName(texts map[string]string) {
 	f := s.f
 	kind := strings.ToLower(texts["partyType"])
 	legal, full := texts["legalName"], texts["fullName"]
+	more := full // of a name that is told in parts, too
 	f.Given, f.Family = s.given(texts["givenName"]), s.family(texts["familyName"])
 	nameless := len(f.Given) == 0 && len(f.Family) == 0
 	switch {
@@ -229,6 +245,7 @@ func (s *standard) readName(texts map[string]string) {
 		}
 		return
 	case nameless:
+		full, more = aside(full)
 		s.full(full)
 	}
 	if g := suffix(strings.Join(tokens(texts["honorificSuffix"]), "")); g != "" {
@@ -243,6 +260,31 @@ func (s *standard) readName(texts map[string]string) {
 	}
 	if len(f.Given) == 0 && len(f.Family) > 0 {
 		f.Given = givenOfMail(f)
+	}
+	s.also(more)
+	s.also(texts["alternateName"])
+}
+
+// aside parts a name from what it has in brackets.
+func aside(text string) (bare, inside string) {
+	before, rest, open := strings.Cut(text, "(")
+	in, after, closed := strings.Cut(rest, ")")
+	if !open || !closed || empty(before) {
+		return text, ""
+	}
+	return before + " " + after, in
+}
+
+// also puts the words of another writing of the name, which the parts do not have, to the middle names: a name before a marriage, the
+// name of a title. Of a name in one field all words are there already.
+func (s *standard) also(text string) {
+	if f := s.f; !empty(text) && !isOrganisation(text) {
+		for _, w := range s.trimmed(worded(text)) {
+			known := slices.Contains(f.Given, w) || slices.Contains(f.Family, w) || slices.Contains(f.Middle, w)
+			if len(w) > 1 && !known && !noble(w) && !honorific(w) && suffix(w) == "" && len(f.Middle) < maxName {
+				f.Middle = append(f.Middle, w)
+			}
+		}
 	}
 }
 

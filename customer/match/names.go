@@ -162,7 +162,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return nameClose
 	case len(a) >= 3 && strings.HasPrefix(b, a):
 		return namePrefix
-	case alike >= 830:
+	case alike >= 830, anagrams(a, b):
 		return nameAlike
 	case given && m.pets.class(a, b), len(a) >= 3 && sound(a) == sound(b):
 		return nameSound
@@ -170,6 +170,17 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return nameFaint
 	}
 	return nameDiffers
+}
+
+// anagrams tells words of the same letters in another order.
+func anagrams(a, b string) bool {
+	if len(a) != len(b) || len(a) < 3 || len(a) > maxWord {
+		return false
+	}
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // reading is one way to read a record's names.
@@ -227,14 +238,18 @@ func (m *Matcher) persons(a, b *customer.Features) named {
 	if a.Unsplit == b.Unsplit && words(b) > words(a) || b.Unsplit && !a.Unsplit {
 		a, b = b, a
 	}
-	best := m.read(reading{given: a.Given, family: a.Family}, b)
+	chosen := reading{given: a.Given, family: a.Family}
+	best := m.read(chosen, b)
 	if a.Unsplit || best.given.level <= nameFaint {
 		likely := best.weight
 		for _, r := range m.readings(a) {
 			if n := m.read(r, b); n.weight-r.strange > likely {
-				best, likely = n, n.weight-r.strange
+				chosen, best, likely = r, n, n.weight-r.strange
 			}
 		}
+	}
+	if a.Unsplit && b.Unsplit && best.given.fits() && best.family.level <= nameFaint {
+		best = m.kindred(best, chosen, b)
 	}
 	p := &m.model.Weights
 	if !a.Unsplit && !b.Unsplit && !best.cross {
@@ -252,6 +267,16 @@ func (m *Matcher) persons(a, b *customer.Features) named {
 		best.weight += p.Suffix
 	}
 	return best
+}
+
+// kindred reads two unsplit names that have one word in common anew: unless the tables know it as a given name, it is their family's.
+func (m *Matcher) kindred(n named, r reading, b *customer.Features) named {
+	if len(r.family) == 0 || len(b.Family) == 0 || m.names.role[r.given[0]] >= clearly {
+		return n
+	}
+	other := *b
+	other.Given, other.Family = b.Family, b.Given
+	return m.read(reading{given: r.family, family: r.given}, &other)
 }
 
 func words(f *customer.Features) int { return len(f.Given) + len(f.Middle) + len(f.Family) }
@@ -276,24 +301,28 @@ func (m *Matcher) read(r reading, b *customer.Features) named {
 	return n
 }
 
-// borrowed looks for a given name that does not fit among the other's middle names: many people go by their second one.
+// borrowed looks for a name that does not fit among the other's middle names: many people go by their second one, and many have had
+// another family name.
 func (m *Matcher) borrowed(n named, a, b *customer.Features) named {
-	if n.given.level != nameDiffers && n.given.level != nameFaint {
-		return n
-	}
-	for _, pair := range [][2][]string{{a.Given, b.Middle}, {b.Given, a.Middle}} {
-		for _, mid := range pair[1] {
-			if len(mid) > 1 && slices.Contains(pair[0], mid) {
-				p := &m.model.Weights.Given
-				n.weight -= n.given.weight
-				n.given.level = namePart
-				n.given.weight = n.given.most - p.Less[namePart]
-				n.weight += n.given.weight
-				return n
-			}
+	p := &m.model.Weights
+	for _, part := range []struct {
+		l       *likeness
+		a, b    []string
+		penalty customer.Weight
+	}{{&n.given, a.Given, b.Given, p.Given.Less[namePart]}, {&n.family, a.Family, b.Family, p.Family.Less[namePart]}} {
+		if part.l.level != nameDiffers && part.l.level != nameFaint || !lent(part.a, b.Middle) && !lent(part.b, a.Middle) {
+			continue
 		}
+		n.weight -= part.l.weight
+		part.l.level, part.l.weight = namePart, part.l.most-part.penalty
+		n.weight += part.l.weight
 	}
 	return n
+}
+
+// lent tells whether a whole name is among the other's middle names.
+func lent(name, middle []string) bool {
+	return len(middle) > 0 && slices.ContainsFunc(name, func(w string) bool { return len(w) > 1 && slices.Contains(middle, w) })
 }
 
 // middle tells whether middle names agree: 0 one has none, 1 they differ, 2 some word or its initial is in both.

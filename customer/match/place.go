@@ -57,11 +57,13 @@ func (m *Matcher) place(a, b *customer.Place) (sum, most customer.Weight) {
 		sum += w
 		most += c
 	}
+	otherHouse := a.Number != "" && b.Number != "" && edits(a.Number, b.Number) > 1
 	if a.Street != "" && b.Street != "" {
 		w := p.StreetDiffer
 		switch {
 		case a.Street == b.Street:
 			w = p.Street
+		case otherHouse && m.model.Snapshot.Households.Live():
 		case near(a.Street, b.Street), crossed(a, b):
 			w = p.StreetNear
 		}
@@ -72,7 +74,7 @@ func (m *Matcher) place(a, b *customer.Place) (sum, most customer.Weight) {
 		switch {
 		case a.Number == b.Number:
 			w = p.Number
-		case edits(a.Number, b.Number) == 1:
+		case !otherHouse:
 			w = p.NumberNear
 		}
 		add(w, p.Number)
@@ -84,7 +86,11 @@ func (m *Matcher) place(a, b *customer.Place) (sum, most customer.Weight) {
 	}
 	elsewhere := a.Street != "" && b.Street != "" && sum < 0 && m.model.Snapshot.Households.Live()
 	w, c := m.area(a, b, elsewhere)
-	return sum + w, most + c
+	sum, most = sum+w, most+c
+	if otherHouse && m.model.Snapshot.Households.Live() {
+		sum = min(sum, p.Same-1) // neighbours do not live at one place
+	}
+	return sum, most
 }
 
 // area compares city and postcode. The codes of one city look alike: where people live at another street, it takes an equal one to
@@ -235,6 +241,13 @@ func street(s string) (name, number string) {
 		number, words = words[len(words)-1], words[:len(words)-1]
 	case len(words) > 2 && len(words[len(words)-1]) == 1 && numeric(words[len(words)-2]): // "12 a"
 		number, words = words[len(words)-2]+words[len(words)-1], words[:len(words)-2]
+	default: // "calle mayor 12 3o a": what stands behind the number is in the house
+		for i := len(words) - 1; i > 0; i-- {
+			if numeric(words[i]) {
+				number, words = words[i], words[:i]
+				break
+			}
+		}
 	}
 	for i, w := range words {
 		words[i] = way(w, i == len(words)-1)

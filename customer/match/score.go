@@ -209,7 +209,8 @@ func (m *Matcher) untold(e *evidence, w customer.Weight, local string, a, b *cus
 	if f && e.levels[cFamily] >= nameSound {
 		w -= min(p.Told, max(e.weights[cFamily], 0)) / 2
 	}
-	own := e.levels[cGiven] >= nameAlike || (e.levels[cGiven] == nameMissing || e.levels[cGiven] == nameInitial) && g
+	missing := e.levels[cGiven] == nameMissing
+	own := e.levels[cGiven] >= nameAlike || (missing || e.levels[cGiven] == nameInitial) && g || missing && oneOf(local, family)
 	return max(w, p.Least), own
 }
 
@@ -227,7 +228,8 @@ func (m *Matcher) household(e *evidence, a, b *customer.Features) {
 		return
 	}
 	given, date := e.levels[cGiven], e.levels[cBirth]
-	givenAgrees, givenAgainst := given >= nameClose, given == nameDiffers
+	givenAgrees := given >= nameClose
+	givenAgainst := given == nameDiffers || given == nameFaint || given != nameMissing && !givenAgrees && e.weights[cGender] < 0
 	// Siblings are a few years apart; who has one given name and is, has a slip in the date.
 	dateAgrees, dateAgainst := date >= birthJanuary, date == birthDiffers || date == birthDecade && !givenAgrees
 	p := &m.model.Weights.Household
@@ -237,7 +239,7 @@ func (m *Matcher) household(e *evidence, a, b *customer.Features) {
 		limit = p.Both
 	case givenAgainst && ownEmails(a, b):
 		limit = p.OwnEmails
-	case e.suffix:
+	case e.suffix, givenAgrees && date == birthDiffers && e.levels[cEmail] < emailLocal: // parent and child of one name
 		limit = p.Against
 	case givenAgainst || dateAgainst:
 		if (givenAgrees || dateAgrees) && e.levels[cFamily] >= nameAlike && m.elsewhere(e) {

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/onefold/onefold/customer"
@@ -18,7 +19,7 @@ const (
 	birthYearMonth
 	birthYearDay
 	birthMonthDay
-	birthYearOnly // all that one of them tells, and it agrees
+	birthYearOnly // all that one of them tells, and it agrees; the first of January tells no more
 	birthSlip     // one slip of the pen, or day and month swapped
 	birthJanuary  // equal, on the first of January: often it means no more than the year
 	birthEqual
@@ -31,7 +32,7 @@ func birth(a, b customer.Date) uint8 {
 	case a == (customer.Date{}) || b == (customer.Date{}):
 		return birthMissing
 	case a == b && a.Year > 0 && a.Month > 0 && a.Day > 0:
-		if a.Month == 1 && a.Day == 1 {
+		if newYear(a) {
 			return birthJanuary
 		}
 		return birthEqual
@@ -76,6 +77,8 @@ func birthWhole(a, b customer.Date) uint8 {
 		return birthYearDay
 	case a.Year == b.Year && a.Month == b.Month:
 		return birthYearMonth
+	case years == 0 && (newYear(a) || newYear(b)):
+		return birthYearOnly
 	case days <= 31:
 		return birthMonthNear
 	case a.Month == b.Month && a.Day == b.Day:
@@ -89,6 +92,9 @@ func birthWhole(a, b customer.Date) uint8 {
 	}
 	return birthDiffers
 }
+
+// newYear tells the first of January, on which many are put of whom no more than the year is known.
+func newYear(d customer.Date) bool { return d.Month == 1 && d.Day == 1 }
 
 // digits writes a date as YYYYMMDD.
 func digits(d customer.Date) (out [8]byte) {
@@ -167,16 +173,37 @@ func spells(local string, given, family []string) (g, f bool) {
 	for _, name := range family {
 		f = f || len(name) >= 3 && strings.Contains(local, name)
 	}
+	letters := strings.Map(letterOnly, local)
 	for _, name := range given {
-		if name == "" || local == "" {
+		if name == "" || letters == "" {
 			continue
 		}
 		g = g || len(name) >= 3 && strings.Contains(local, name) || f && local[0] == name[0]
-		if len(family) > 0 && family[0] != "" && len(local) == 2 && local[0] == name[0] && local[1] == family[0][0] {
+		if len(family) > 0 && family[0] != "" && len(letters) == 2 && letters[0] == name[0] && letters[1] == family[0][0] {
 			return true, true
 		}
 	}
 	return g, f
+}
+
+func letterOnly(r rune) rune {
+	if r == '.' || r == '_' || r == '-' {
+		return -1
+	}
+	return r
+}
+
+// oneOf tells the address of one person of a family, not of all: something stands before the family name or its initial, or
+// behind it (v.clark, ellis.h, jt40).
+func oneOf(local string, family []string) bool {
+	local = strings.TrimRight(toASCII(local), "0123456789")
+	if letters := strings.Map(letterOnly, local); len(letters) == 2 && len(family) > 0 && family[0] != "" {
+		return letters[1] == family[0][0]
+	}
+	parts := strings.FieldsFunc(local, func(r rune) bool { return letterOnly(r) < 0 })
+	return len(parts) == 2 && slices.ContainsFunc(family, func(name string) bool {
+		return parts[1] == name || parts[0] == name || len(parts[1]) == 1 && parts[1][0] == name[0]
+	})
 }
 
 // Levels of telephone numbers.
