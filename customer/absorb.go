@@ -388,7 +388,8 @@ func (m *Mapped) dead(r *event.Refusal, number int, now time.Time) event.DeadLet
 	return event.DeadLetter{
 		ID:     "dead_" + hex.EncodeToString(sum[:12]),
 		Source: msg.Source, Topic: msg.Topic, TopicID: msg.TopicID, Partition: msg.Partition, Offset: msg.Offset,
-		Part: r.Part, Time: msg.Time, Class: r.Err.Class, Reason: r.Err.Reason, Path: r.Err.Path, Message: r.Err.Error(),
+		Part: cutText(r.Part, MaxKey), Time: msg.Time, Class: r.Err.Class, Reason: r.Err.Reason,
+		Path: cutText(r.Err.Path, MaxKey), Message: cutText(r.Err.Error(), MaxExplained),
 		Mapping: m.Adapter, Attempts: max(1, m.Attempts), At: now,
 		Key: msg.Key, Value: msg.Value, Headers: msg.Headers,
 	}

@@ -147,6 +147,7 @@ const (
 	MaxItems       = 2_000     // items an interaction
 	MaxReferences  = 200       // references an interaction
 	MaxParties     = 100       // parties an interaction
+	MaxExplained   = 4_096     // bytes of what a dead letter says, cut
 )
 
 // Seal completes what an adapter made of a message: source, event, time, version, hash, and the party of an interaction that names none.
@@ -189,7 +190,10 @@ func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.
 // seal computes the hash of what the change says, and completes its interactions. Each is whole before it is hashed: two that differ
 // differ in their hash, so that of equal versions always the same one stands.
 func (c *Change) seal() (path, text string) {
-	c.Party, c.Interactions = slices.Clone(c.Party), slices.Clone(c.Interactions)
+	c.Interactions = slices.Clone(c.Interactions)
+	if slices.ContainsFunc(c.Party, func(st Statement) bool { return st.Value.Parts != nil && len(st.Value.Parts) == 0 }) {
+		c.Party = slices.Clone(c.Party)
+	}
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s|%q|%q|", c.Op, c.Key, c.Others)
 	for i := range c.Party {

@@ -394,6 +394,7 @@ func TestLimitsAreWritten(t *testing.T) {
 		"parts of a value": customer.MaxParts, "bytes of an interaction": customer.MaxInteraction,
 		"items of an interaction": customer.MaxItems, "references of an interaction": customer.MaxReferences,
 		"parties of an interaction": customer.MaxParties, "elements of lists of a record": customer.MaxElements,
+		"bytes of what a dead letter says":  customer.MaxExplained,
 		"bytes of the elements of a record": customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
 		"nodes that hold one thing that is asked for": customer.MaxHeld, "nodes whose records are read": customer.MaxExamined,
 		"nodes of each of two customers that `why` compares":     customer.MaxSpeakers,

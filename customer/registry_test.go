@@ -588,14 +588,16 @@ func TestEveryDeadPartHasItsLetter(t *testing.T) {
 	h := open(t)
 	m := &event.Message{Source: "shop", Topic: "t", Offset: 5, Time: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Value: []byte("x")}
 	sealed, refused := customer.Seal([]customer.Change{{Key: "", Op: customer.Upsert}, {Key: "1", Op: "nonsense"}}, m, 1)
-	refused = append(refused, event.Refusal{Part: "n", Outcome: event.Dead}, event.Refusal{Part: "n", Outcome: event.Applied})
+	long := strings.Repeat("ü", customer.MaxExplained)
+	refused = append(refused, event.Refusal{Part: "n" + long, Outcome: event.Dead, Err: event.Errorf(event.Poison, "decode", long, "%s", long)})
+	refused = append(refused, event.Refusal{Part: "n" + long, Outcome: event.Applied})
 	for range 2 {
 		b := customer.Batch{Now: start, Messages: []customer.Mapped{{Message: m, Changes: sealed, Refusals: refused}}}
 		out, err := h.Absorb(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := out.Results[0]; got.Outcome != event.Dead || len(got.Parts) != 4 || got.Parts[3] != (event.Part{Path: "n", Outcome: event.Dead, Reason: "internal"}) {
+		if got := out.Results[0]; got.Outcome != event.Dead || len(got.Parts) != 4 || got.Parts[3] != (event.Part{Path: "n" + long, Outcome: event.Dead, Reason: "internal"}) {
 			t.Errorf("the message came to %+v", got)
 		}
 		letters, err := h.store.DeadLetters(t.Context(), "", "", 10)
@@ -603,7 +605,7 @@ func TestEveryDeadPartHasItsLetter(t *testing.T) {
 			t.Fatalf("four dead parts, %d letters: %v", len(letters), err)
 		}
 		for _, l := range letters {
-			if l.Message == "" || !l.Time.Equal(m.Time) {
+			if n := len(l.Message); n == 0 || n > customer.MaxExplained || len(l.Part) > customer.MaxKey || len(l.Path) > customer.MaxKey || !l.Time.Equal(m.Time) {
 				t.Errorf("a letter says %q of a message of %v", l.Message, l.Time)
 			}
 		}
@@ -764,6 +766,10 @@ func TestScopesAreBounded(t *testing.T) {
 	}})[0]
 	if bare.Outcome != event.Dead {
 		t.Errorf("an interaction in one more scope, of a party that is full, came to %+v", bare)
+	}
+	merge := customer.Change{Source: "shop", Key: "1", Others: []string{"3"}, Op: customer.Merge, Version: sequence(1, "merge")}
+	if r := h.absorb(t, merge)[0]; r.Outcome != event.Dead {
+		t.Errorf("a merge in one more scope came to %+v", r)
 	}
 	if r := h.absorb(t, customer.Change{Source: "shop", Key: "1", Op: customer.Erase, Version: sequence(1, "right")})[0]; r.Outcome != event.Applied {
 		t.Errorf("an erasure came to %+v", r)

@@ -254,7 +254,9 @@ func (l *builder) version(p *part, y *language.YAML, e language.Env) {
 	if y == nil || !l.Allow(y, "time", "sequence", "first_of", "scope") {
 		return
 	}
-	p.scope = l.String(y.Get("scope"), "a name")
+	if p.scope = l.String(y.Get("scope"), "a name"); len(p.scope) > customer.MaxWord {
+		l.Say(y.Get("scope"), "scope: customer", "the name of a scope has at most %d bytes", customer.MaxWord)
+	}
 	items := []*language.YAML{y}
 	if f := y.Get("first_of"); f != nil {
 		items = f.Items

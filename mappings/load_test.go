@@ -113,6 +113,7 @@ func TestLoadSaysWhatToMend(t *testing.T) {
 		"a merge by key":          {event1("op: merge", "key: a"), "merge needs the keys that it is about"},
 		"an amount alone":         {plain("interactions: [{type: order, key: id, amount: {value: total}}]"), "an amount needs value or minor, and currency"},
 		"versions that mix":       {plain("version: {first_of: [{time: a}, {sequence: b}]}"), "a time and a sequence do not compare"},
+		"a scope too long":        {plain("version: {time: a, scope: " + strings.Repeat("s", 257) + "}"), "the name of a scope has at most 256 bytes"},
 		"no time zone":            {"zone: Europe/Zurch\n" + plain(), `1:7: zone: there is no time zone "Europe/Zurch"`},
 		"a layout of nothing":     {plain(`party: {birthDate: {from: b, then: ['date("yyyy-mm-dd")']}}`), "has no part of a date"},
 		"a unit of nothing":       {plain(`party: {birthDate: {from: b, then: ['epoch("h")']}}`), `"h" is not a unit`},
