@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
+	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
 
@@ -41,6 +43,36 @@ func (p *Positions) Claim(ctx context.Context, source, topic string, partitions 
 		p.claimed[c.Partition] = c
 	}
 	return claims, nil
+}
+
+// RewindStore is a store whose positions are moved by a person's decision.
+type RewindStore interface {
+	PositionStore
+	Update(ctx context.Context, do func(customer.Tx) error) error
+}
+
+// Rewind lets the next reader of partitions begin at an offset, -1 for their earliest record, in whatever log there is by then:
+// the topic's id and the leader's epoch are forgotten with the position. Who reads them now is fenced off. It answers where they
+// stood.
+func Rewind(ctx context.Context, store RewindStore, source, topic string, partitions []int32, to int64) ([]event.Position, error) {
+	stood, err := store.Claim(ctx, source, topic, partitions)
+	if err != nil {
+		return nil, fmt.Errorf("rewind: %w", err)
+	}
+	moves := make([]event.Advance, len(stood))
+	for i, p := range stood {
+		moves[i] = event.Advance{Position: event.Position{Partition: p.Partition, Next: to, Epoch: -1, Owner: p.Owner}, Expect: p.Next}
+	}
+	err = store.Update(ctx, func(tx customer.Tx) error {
+		if err := tx.Advance(ctx, moves); err != nil {
+			return err
+		}
+		return tx.Apply(ctx, &customer.Delta{})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rewind: %w", err)
+	}
+	return stood, nil
 }
 
 // claim answers the newest claim of a partition.

@@ -68,6 +68,7 @@ func (h *health) watch(ctx context.Context, s *service) {
 		if st.Err != nil {
 			checks[i].Detail += st.Err.Error() + ". "
 		}
+		checks[i].Detail += remedy(&st)
 	}
 	h.count(ctx, s)
 	h.mu.Lock()

@@ -10,8 +10,8 @@ import (
 )
 
 func (p *program) sourceCommand() *cobra.Command {
-	c := &cobra.Command{Use: "source", Short: "Look at the sources of the running service"}
-	c.AddCommand(&cobra.Command{
+	c := &cobra.Command{Use: "source", Short: "Look at the sources, and choose where to read them from"}
+	c.AddCommand(p.rewindCommand(), &cobra.Command{
 		Use: "list", Args: cobra.NoArgs,
 		Short: "List the sources: what came in since the service started, how it ended, and what waits",
 		RunE: func(c *cobra.Command, _ []string) error {
