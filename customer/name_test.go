@@ -121,7 +121,12 @@ func (h *house) become(t require, version int, who []customer.Statement, keys ..
 // A split that restores an old membership restores the old id, whichever record had given it; so does one that restores what was an
 // alias's alias.
 func TestASplitRestoresTheOldID(t *testing.T) {
-	h := open(t)
+	for name, open := range houses() {
+		t.Run(name, func(t *testing.T) { restores(t, open(t)) })
+	}
+}
+
+func restores(t *testing.T, h *house) {
 	h.absorb(t, upsert("b", "1", 1, ana), upsert("b", "2", 1, ana), upsert("b", "3", 1, ana), upsert("b", "4", 1, ana))
 	h.become(t, 1, luis, "1", "2")
 	h.become(t, 1, zoe, "3")
@@ -347,6 +352,27 @@ type life struct {
 	known     map[[2]string]bool
 	decisions []customer.Decision
 	changes   []customer.Change
+	waiting   []customer.Change // for one batch
+}
+
+// flush absorbs what waits.
+func (l *life) flush(t *rapid.T) {
+	if len(l.waiting) > 0 {
+		l.absorb(t, l.waiting...)
+		l.waiting = nil
+		l.holds(t)
+	}
+}
+
+// holds checks the law after a transaction.
+func (l *life) holds(t *rapid.T) {
+	now := l.house.register(t)
+	l.past.step(t, now)
+	for id := range now.ids {
+		if c, err := l.Customer(context.Background(), id); err != nil || c.ID != now.lead(t, id) {
+			t.Fatalf("customer %s leads to %v: %v", id, c, err)
+		}
+	}
 }
 
 func (l *life) draw(t *rapid.T) {
@@ -367,12 +393,14 @@ func (l *life) draw(t *rapid.T) {
 		if other == at || !l.known[other] || !l.known[at] {
 			return
 		}
+		l.flush(t)
 		d := customer.Decision{
 			Pair: l.pair(at, other), Kind: rapid.SampledFrom([]customer.DecisionKind{customer.Same, customer.NotSame}).Draw(t, "kind"),
 			ID: fmt.Sprint("d", len(l.decisions)), Author: "steward", At: l.now,
 		}
 		l.decisions = append(l.decisions, d)
 		l.say(t, d)
+		l.holds(t)
 		return
 	default:
 		if len(l.decisions) > 0 {
@@ -381,12 +409,15 @@ func (l *life) draw(t *rapid.T) {
 				t.Fatal(err)
 			}
 			d.Undone = true
+			l.holds(t)
 		}
 		return
 	}
 	l.known[at] = true
-	l.changes = append(l.changes, c)
-	l.absorb(t, c)
+	l.changes, l.waiting = append(l.changes, c), append(l.waiting, c)
+	if len(l.waiting) >= rapid.IntRange(1, 4).Draw(t, "batch") {
+		l.flush(t)
+	}
 }
 
 func (h *house) say(t require, d customer.Decision) {
@@ -407,14 +438,8 @@ func TestEveryIDResolvesForEver(t *testing.T) {
 		l := &life{house: open(t), known: map[[2]string]bool{}, past: past{last: map[customer.RecordID]customer.CustomerID{}}}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			l.draw(t)
-			now := l.house.register(t)
-			l.past.step(t, now)
-			for id := range now.ids {
-				if c, err := l.Customer(context.Background(), id); err != nil || c.ID != now.lead(t, id) {
-					t.Fatalf("customer %s leads to %v: %v", id, c, err)
-				}
-			}
 		}
+		l.flush(t)
 		other := over(memory.New(), installation(t, 1))
 		for _, i := range rapid.Permutation(indices(len(l.changes))).Draw(t, "order") {
 			other.absorb(t, l.changes[i])

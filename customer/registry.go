@@ -287,7 +287,12 @@ func (r *Registry) decide(ctx context.Context, d Decision) error {
 		if err != nil {
 			return err
 		}
-		if said[0] != nil && said[0].Undone {
+		switch known := said[0]; {
+		case known == nil:
+		case known.Kind != d.Kind || known.Pair != d.Pair:
+			return event.Errorf(event.Permanent, "validation", "id",
+				"decision %s is known and says something else: give this one another id, or none", d.ID)
+		case known.Undone:
 			return nil // said again, as from an older log, it stays undone
 		}
 		return r.settle(ctx, tx, d, d.At)

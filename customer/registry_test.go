@@ -364,6 +364,10 @@ func TestAnUndoneDecisionStaysKnown(t *testing.T) {
 				t.Fatal(err)
 			}
 			want("said again", true, false)
+			joined.ID, joined.Undone = "d1", false
+			if err := h.Join(t.Context(), joined); event.ClassOf(err) != event.Permanent {
+				t.Errorf("another decision under a known id: %v", err)
+			}
 		})
 	}
 }
