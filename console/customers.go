@@ -137,7 +137,7 @@ func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.Log.InfoContext(r.Context(), "customer erased", slog.String("customer", id.String()))
 	reply(w, http.StatusOK, Erasure{Asked: id, Erased: true, NotCovered: []string{
-		"messages on the sources' topics", "the embedded broker's log", "dead letters", "backups",
+		"messages on the sources' topics", "the embedded broker's log", "dead letters of messages that nobody could read", "backups",
 	}})
 	return nil
 }

@@ -30,7 +30,8 @@ type Letter struct {
 	Mapping   string      `json:"mapping,omitempty"`
 	Attempts  int         `json:"attempts"`
 	At        time.Time   `json:"at"`
-	Size      int         `json:"size"` // bytes of the value
+	Size      int         `json:"size"`             // bytes of the value
+	Erased    bool        `json:"erased,omitempty"` // its bytes went with the erasure of a party that it named
 }
 
 // OpenLetter is a dead letter with its bytes in base64. Unless they are revealed, letters and digits of values are masked; null and
@@ -48,7 +49,7 @@ func letterOf(d *event.DeadLetter) Letter {
 	return Letter{
 		ID: d.ID, Source: d.Source, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Part: d.Part, Time: event.ClampTime(d.Time),
 		Class: d.Class, Reason: d.Reason, Path: d.Path, Message: d.Message, Mapping: d.Mapping, Attempts: d.Attempts, At: event.ClampTime(d.At),
-		Size: len(d.Value),
+		Size: len(d.Value), Erased: d.Erased,
 	}
 }
 

@@ -415,3 +415,35 @@ func TestMergesAreBounded(t *testing.T) {
 		t.Errorf("%d merges are remembered", n)
 	}
 }
+
+// Nothing that answers questions shows an erased party's key or what it said, while the customer that it was part of lives on.
+func TestErasedIsNotShown(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.absorb(t, upsert("bank", "1", 1, ana), order(upsert("shop", "secret-key", 1, noted()), "order:1"))
+		c := h.of(t, "bank", "1")
+		if len(c.Members) != 2 {
+			t.Fatal("the two are not one customer")
+		}
+		h.absorb(t, erase("shop", "secret-key", 2))
+		h.silent(t, "secret")
+		if found := h.of(t, "shop", "secret-key"); found != nil {
+			t.Errorf("the key finds customer %s", found.ID)
+		}
+		if why, err := h.Why(t.Context(), "bank/1", "shop/secret-key"); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("why: %+v, %v", why, err)
+		}
+		if why, err := h.Why(t.Context(), c.ID.String(), h.ids.Record("shop", "secret-key").String()); err == nil {
+			t.Errorf("why: %+v", why)
+		}
+		now, err := h.Customer(t.Context(), c.ID)
+		if err != nil || len(now.Members) != 1 || strings.Contains(fmt.Sprintf("%+v", now), "secret") {
+			t.Errorf("the customer shows %+v, %v", now, err)
+		}
+		if line, err := h.Timeline(t.Context(), c.ID, 0); err != nil || len(line) > 0 {
+			t.Errorf("the timeline shows %d interactions, %v", len(line), err)
+		}
+		if rec := h.record(t, "shop", "secret-key"); strings.Contains(fmt.Sprintf("%+v", rec), "secret") {
+			t.Errorf("the record holds %+v", rec)
+		}
+	})
+}

@@ -84,6 +84,9 @@ func printLetter(w io.Writer, d *console.OpenLetter) error {
 		{"laid down", d.At.UTC().Format("2006-01-02 15:04:05 UTC")},
 		{"key", payload(d.Key)},
 	}
+	if d.Erased {
+		rows = append(rows, []string{"erased", "its bytes went with a party that it named"})
+	}
 	for _, h := range d.Headers {
 		rows = append(rows, []string{"header " + h.Key, payload(h.Value)})
 	}

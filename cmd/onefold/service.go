@@ -32,7 +32,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 6)
+	failed := make(chan error, 7)
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -47,6 +47,7 @@ func (s *service) run(ctx context.Context) error {
 	start("admin", func() error { return console.Serve(rest, s.admin, s.adminHandler(), s.log.With("component", "admin")) })
 	start("relay", func() error { return s.relay.Run(out) })
 	start("store", func() error { s.maintain(rest); return nil })
+	start("retention", func() error { s.retention().run(rest); return nil })
 	s.log.InfoContext(ctx, "started", slog.String("version", buildOf().Version), slog.Int("sources", len(s.sources)),
 		slog.String("api", "http://"+s.api.Addr().String()), slog.String("admin", "http://"+s.admin.Addr().String()),
 		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil),
@@ -96,6 +97,10 @@ func (s *service) maintain(ctx context.Context) {
 			told, since = "", time.Time{}
 		}
 	}
+}
+
+func (s *service) retention() *retention {
+	return &retention{store: s.store, letters: s.config.Retention.DeadLetters, now: s.now, log: s.log.With("component", "retention")}
 }
 
 // take runs the intake until flow ends. Without a source there is nothing to take in.

@@ -5,19 +5,21 @@ package config
 import (
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Config is what one installation is. Every default runs: an empty file is a whole configuration with no source in it.
 type Config struct {
-	Data    string            `yaml:"data" doc:"Folder of the embedded broker and store. A relative path starts at the folder of this file."`
-	Kafka   Kafka             `yaml:"kafka" doc:"The broker that carries the sources' topics and the topic of customers."`
-	Store   Store             `yaml:"store" doc:"Where records and customers rest."`
-	Sources map[string]Source `yaml:"sources" name:"source" doc:"The configured instances of outside systems that feed us, by name."`
-	Topics  Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
-	Merge   Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
-	Match   Match             `yaml:"match" doc:"Which records are the same party. Nothing to set in this version."`
-	Console Console           `yaml:"console" doc:"The API."`
-	Admin   Admin             `yaml:"admin" doc:"Health, readiness, metrics and profiles."`
+	Data      string            `yaml:"data" doc:"Folder of the embedded broker and store. A relative path starts at the folder of this file."`
+	Kafka     Kafka             `yaml:"kafka" doc:"The broker that carries the sources' topics and the topic of customers."`
+	Store     Store             `yaml:"store" doc:"Where records and customers rest."`
+	Sources   map[string]Source `yaml:"sources" name:"source" doc:"The configured instances of outside systems that feed us, by name."`
+	Topics    Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
+	Merge     Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
+	Match     Match             `yaml:"match" doc:"Which records are the same party. Nothing to set in this version."`
+	Retention Retention         `yaml:"retention" doc:"How long things are kept."`
+	Console   Console           `yaml:"console" doc:"The API."`
+	Admin     Admin             `yaml:"admin" doc:"Health, readiness, metrics and profiles."`
 }
 
 // Kafka says which broker is used.
@@ -58,6 +60,11 @@ type Merge struct {
 // Match is the policy of identity.
 type Match struct{}
 
+// Retention says how long things are kept.
+type Retention struct {
+	DeadLetters time.Duration `yaml:"deadLetters" doc:"How long a dead letter is kept, in hours (h), minutes or seconds; 0 is for ever."`
+}
+
 // Console says where the API listens.
 type Console struct {
 	Listen string `yaml:"listen" format:"loopback" doc:"Where the API listens: loopback only. Port 0 takes a free one."`
@@ -81,12 +88,13 @@ func Default(dir string) *Config {
 // raw is the defaults as the file would spell them.
 func raw() *Config {
 	return &Config{
-		Data:    "./data",
-		Kafka:   Kafka{Listen: "127.0.0.1:9092"},
-		Store:   Store{SQLite: SQLite{Path: "onefold.db"}},
-		Topics:  Topics{Customers: "onefold.customers"},
-		Console: Console{Listen: "127.0.0.1:8080"},
-		Admin:   Admin{Listen: "127.0.0.1:9100"},
+		Data:      "./data",
+		Kafka:     Kafka{Listen: "127.0.0.1:9092"},
+		Store:     Store{SQLite: SQLite{Path: "onefold.db"}},
+		Retention: Retention{DeadLetters: 720 * time.Hour},
+		Topics:    Topics{Customers: "onefold.customers"},
+		Console:   Console{Listen: "127.0.0.1:8080"},
+		Admin:     Admin{Listen: "127.0.0.1:9100"},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
@@ -31,19 +32,31 @@ func TestSmallestFileHasEveryDefault(t *testing.T) {
 		t.Fatal(found)
 	}
 	want := &config.Config{
-		Data:    "/etc/onefold/data",
-		Kafka:   config.Kafka{Listen: "127.0.0.1:9092"},
-		Store:   config.Store{SQLite: config.SQLite{Path: "/etc/onefold/data/onefold.db"}},
-		Sources: map[string]config.Source{"shop-eu": {Adapter: "shopify", Topic: "shop-eu.webhooks"}},
-		Topics:  config.Topics{Customers: "onefold.customers"},
-		Console: config.Console{Listen: "127.0.0.1:8080"},
-		Admin:   config.Admin{Listen: "127.0.0.1:9100"},
+		Data:      "/etc/onefold/data",
+		Kafka:     config.Kafka{Listen: "127.0.0.1:9092"},
+		Store:     config.Store{SQLite: config.SQLite{Path: "/etc/onefold/data/onefold.db"}},
+		Sources:   map[string]config.Source{"shop-eu": {Adapter: "shopify", Topic: "shop-eu.webhooks"}},
+		Topics:    config.Topics{Customers: "onefold.customers"},
+		Retention: config.Retention{DeadLetters: 30 * 24 * time.Hour},
+		Console:   config.Console{Listen: "127.0.0.1:8080"},
+		Admin:     config.Admin{Listen: "127.0.0.1:9100"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 	if !got.Kafka.Embedded() {
 		t.Error("no brokers are named, so the broker is embedded")
+	}
+}
+
+func TestLengthsOfTime(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0": 0, "'0'": 0, "0h": 0, "90m": 90 * time.Minute, "1h30m": 90 * time.Minute, "": 720 * time.Hour,
+	} {
+		got, found := config.Parse("f.yaml", []byte("retention: {deadLetters: "+text+"}"), environment())
+		if len(found) > 0 || got.Retention.DeadLetters != want {
+			t.Errorf("%q: %v, %v", text, got, found)
+		}
 	}
 }
 
@@ -114,8 +127,13 @@ func TestBrokenFiles(t *testing.T) {
 			"sources:\n  a: {adapter: shopify, topic: 12}\n",
 			`f.yaml:2:32: sources.a.topic: expected a text, found a number (put it in quotes)`,
 		},
-		"text for list":   {"kafka: {brokers: 'a:1'}\n", `f.yaml:1:18: kafka.brokers: expected a list, found a text (write [a, b], or one a line with a dash before it)`},
-		"text for number": {smallest + "merge: {trust: {shop-eu: high}}\n", `f.yaml:4:26: merge.trust.shop-eu: expected a whole number, found a text`},
+		"length without unit": {"retention: {deadLetters: 30}\n", `f.yaml:1:26: retention.deadLetters: a length of time has a unit (write 720h, 30m or 45s; 0 is for ever)`},
+		"length of days":      {"retention: {deadLetters: 30d}\n", `f.yaml:1:26: retention.deadLetters: this is not a length of time (write 720h, 30m or 45s; 0 is for ever)`},
+		"length below 0":      {"retention: {deadLetters: '-1h'}\n", `f.yaml:1:26: retention.deadLetters: this is not a length of time (write 720h, 30m or 45s; 0 is for ever)`},
+		"length of a list":    {"retention: {deadLetters: [1h]}\n", `f.yaml:1:26: retention.deadLetters: expected a text, found a list`},
+		"retention later":     {"retention: {outbox: 1h}\n", `f.yaml:1:13: retention.outbox: a limit on how long what waits to be published is kept: not in this version (leave the key out)`},
+		"text for list":       {"kafka: {brokers: 'a:1'}\n", `f.yaml:1:18: kafka.brokers: expected a list, found a text (write [a, b], or one a line with a dash before it)`},
+		"text for number":     {smallest + "merge: {trust: {shop-eu: high}}\n", `f.yaml:4:26: merge.trust.shop-eu: expected a whole number, found a text`},
 		"missing topic": {
 			"sources:\n  a: {adapter: shopify}\n",
 			`f.yaml:2:3: sources.a.topic: this key is missing (add topic: the kafka topic that the system's messages arrive on)`,
@@ -155,7 +173,7 @@ func TestBrokenFiles(t *testing.T) {
 		"unknown ref": {"data: ${vault:x}\n", `f.yaml:1:7: data: ${vault:} is not known (write ${env:NAME} or ${file:path})`},
 		"anchors":     {"data: &a x\n", `f.yaml:1:7: data: anchors, aliases and tags are not understood here (write the value out)`},
 		"two files":   {"data: a\n---\ndata: b\n", `f.yaml:3:5: a second document begins here (keep one document in the file)`},
-		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, topics, merge, match, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
+		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, topics, merge, match, retention, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
 		"no secret":   {"sources:\n  a: {adapter: shopify, topic: '${env:SECRET_TOPIC}'}\n", `f.yaml:2:25: sources.a.topic: this is not a topic's name (Kafka allows letters, digits, and . _ - in it, at most 249 of them)`},
 		"nothing there": {"data: ''\nstore: {sqlite: {path: ''}}\n", "f.yaml:1:1: data: the folder has no name (leave the key out for ./data)\n" +
 			"f.yaml:2:18: store.sqlite.path: the file has no name (leave the key out for onefold.db in the data folder)"},
@@ -229,6 +247,11 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"reference":    {"sources: {a: {adapter: square, topic: '${env:SHOP_TOPIC}'}}", true},
 		"unknown":      {"dat: x", false},
 		"later":        {"targets: {}", false},
+		"length":       {"retention: {deadLetters: 1.5h30m}", true},
+		"no length":    {"retention: {deadLetters: 0}", true},
+		"bare length":  {"retention: {deadLetters: 7}", false},
+		"days":         {"retention: {deadLetters: 7d}", false},
+		"below 0":      {"retention: {deadLetters: -1h}", false},
 		"number":       {"data: 1", false},
 		"no topic":     {"sources: {a: {adapter: square}}", false},
 		"bad name":     {"sources: {A B: {adapter: square, topic: t}}", false},

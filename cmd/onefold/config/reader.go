@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -29,13 +30,15 @@ func valueOf(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }
 // later answers what the design has and this version has not, by path.
 func later() map[string]string {
 	return map[string]string{
-		"targets":        "write-back into business systems",
-		"plugins":        "adapters in a process of their own",
-		"retention":      "limits on how long things are kept",
-		"kafka.tls":      "TLS to the broker",
-		"kafka.sasl":     "authentication at the broker",
-		"store.postgres": "the PostgreSQL store",
-		"console.tokens": "tokens of the API",
+		"targets":                "write-back into business systems",
+		"plugins":                "adapters in a process of their own",
+		"retention.history":      "a limit on how long former versions of customers are kept",
+		"retention.interactions": "a limit on how long interactions are kept",
+		"retention.outbox":       "a limit on how long what waits to be published is kept",
+		"kafka.tls":              "TLS to the broker",
+		"kafka.sasl":             "authentication at the broker",
+		"store.postgres":         "the PostgreSQL store",
+		"console.tokens":         "tokens of the API",
 	}
 }
 
@@ -107,6 +110,8 @@ func (r *reader) read(n ast.Node, path string, v reflect.Value) {
 		r.named(n, path, v)
 	case reflect.Slice:
 		r.list(n, path, v)
+	case reflect.Int64:
+		r.duration(n, path, v)
 	case reflect.Int:
 		r.number(n, path, v)
 	default:
@@ -209,6 +214,27 @@ func (r *reader) number(n ast.Node, path string, v reflect.Value) {
 		return
 	}
 	v.SetInt(int64(whole))
+}
+
+// duration reads a length of time: a text with units, or a plain 0.
+func (r *reader) duration(n ast.Node, path string, v reflect.Value) {
+	text, ok := "0", true
+	if i, is := n.(*ast.IntegerNode); !is || i.GetToken().Value != "0" {
+		if _, number := n.(*ast.IntegerNode); number {
+			r.say(n, path, "a length of time has a unit", "write 720h, 30m or 45s; 0 is for ever")
+			return
+		}
+		text, ok = r.text(n, path)
+	}
+	if !ok {
+		return
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		r.say(n, path, "this is not a length of time", "write 720h, 30m or 45s; 0 is for ever")
+		return
+	}
+	v.SetInt(int64(d))
 }
 
 // text reads a string. Numbers and yes/no are not taken for one: 1.10 would have become 1.1 in the hands of another reader.

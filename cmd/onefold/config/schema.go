@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Schema answers the JSON Schema (2020-12) of the file, for editors and for checks without this program. It is made of the
@@ -30,6 +32,12 @@ func schemaOf(t reflect.Type, def reflect.Value) map[string]any {
 		return map[string]any{"type": []string{"object", "null"}, "additionalProperties": schemaOf(t.Elem(), reflect.Value{})}
 	case reflect.Slice:
 		return map[string]any{"type": []string{"array", "null"}, "items": schemaOf(t.Elem(), reflect.Value{})}
+	case reflect.Int64:
+		s := map[string]any{"type": []string{"string", "integer", "null"}, "minimum": 0, "maximum": 0, "pattern": durationPattern + reference}
+		if def.IsValid() {
+			s["default"] = short(time.Duration(def.Int()))
+		}
+		return s
 	case reflect.Int:
 		return map[string]any{"type": "integer", "minimum": 0}
 	default:
@@ -63,6 +71,20 @@ func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
 	s := map[string]any{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
 	if len(need) > 0 {
 		s["required"], s["type"] = need, "object"
+	}
+	return s
+}
+
+// durationPattern is a length of time in Go's spelling, a 0 with or without a unit.
+const durationPattern = `^([0-9]+(\.[0-9]*)?(h|m|s|ms|us|ns))+$|^0$`
+
+// short writes a length of time without units that say nothing: 720h.
+func short(d time.Duration) string {
+	s := d.String()
+	for _, silent := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, silent) {
+			s = s[:len(s)-2]
+		}
 	}
 	return s
 }
