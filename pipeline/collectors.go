@@ -83,43 +83,65 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// WatchCounts exports what the store holds, as counts answers it. It is asked at each scrape, so it answers from memory or a
+// Stock is what a store held when it was last looked at.
+type Stock struct {
+	customer.Counts
+	Oldest         time.Time // change of the change that has waited longest to leave; zero where none waits
+	Size           int64     // bytes of its files
+	Free, Capacity int64     // bytes of the disk that they are on; a capacity of 0 where nobody can tell
+}
+
+// WatchStock exports what the store holds, as look answers it. It is asked at each scrape, so it answers from memory or a
 // snapshot; where it answers false the series are left out. It is called once.
-func (m *Metrics) WatchCounts(topic string, counts func() (customer.Counts, bool)) {
+func (m *Metrics) WatchStock(topic string, look func() (Stock, bool)) {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("onefold_"+name, help, labels, nil)
 	}
 	m.registerer.MustRegister(&stock{
-		counts: counts, topic: topic,
+		look: look, topic: topic,
 		customers: desc("customers", "Customers in the master.", "entity"),
 		records:   desc("records", "Live records of all sources."),
 		outbox:    desc("outbox_items", "Changes of customers that wait to leave.", "target", "state"),
+		oldest:    desc("outbox_oldest_timestamp_seconds", "Time of the change that has waited longest; absent where none waits.", "target"),
 		dead:      desc("dead_letter_items", "Dead letters that are kept."),
+		size:      desc("store_size_bytes", "Bytes of the store's files."),
+		free:      desc("store_free_bytes", "Bytes that are free on the disk of the store."),
+		capacity:  desc("store_capacity_bytes", "Bytes of the disk of the store."),
 	})
 }
 
 type stock struct {
-	counts                           func() (customer.Counts, bool)
-	topic                            string
-	customers, records, outbox, dead *prometheus.Desc
+	look                                                           func() (Stock, bool)
+	topic                                                          string
+	customers, records, outbox, oldest, dead, size, free, capacity *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (s *stock) Describe(out chan<- *prometheus.Desc) {
-	out <- s.customers
-	out <- s.records
-	out <- s.outbox
-	out <- s.dead
+	for _, d := range []*prometheus.Desc{s.customers, s.records, s.outbox, s.oldest, s.dead, s.size, s.free, s.capacity} {
+		out <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
 func (s *stock) Collect(out chan<- prometheus.Metric) {
-	c, ok := s.counts()
+	c, ok := s.look()
 	if !ok {
 		return
 	}
-	out <- prometheus.MustNewConstMetric(s.customers, prometheus.GaugeValue, float64(c.Customers), entity)
-	out <- prometheus.MustNewConstMetric(s.records, prometheus.GaugeValue, float64(c.Records))
-	out <- prometheus.MustNewConstMetric(s.outbox, prometheus.GaugeValue, float64(c.Outbox), s.topic, "pending")
-	out <- prometheus.MustNewConstMetric(s.dead, prometheus.GaugeValue, float64(c.DeadLetters))
+	say := func(d *prometheus.Desc, v int64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	say(s.customers, c.Customers, entity)
+	say(s.records, c.Records)
+	say(s.outbox, c.Outbox, s.topic, "pending")
+	say(s.dead, c.DeadLetters)
+	say(s.size, c.Size)
+	if !c.Oldest.IsZero() {
+		say(s.oldest, c.Oldest.Unix(), s.topic)
+	}
+	if c.Capacity > 0 {
+		say(s.free, c.Free)
+		say(s.capacity, c.Capacity)
+	}
 }

@@ -255,18 +255,28 @@ func TestLag(t *testing.T) {
 	}
 }
 
-func TestCounts(t *testing.T) {
+func TestStock(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	known := true
-	pipeline.NewMetrics(reg).WatchCounts("onefold.customers", func() (customer.Counts, bool) {
-		return customer.Counts{Records: 5, Customers: 3, DeadLetters: 2, Outbox: 1}, known
-	})
+	known, stock := true, pipeline.Stock{
+		Counts: customer.Counts{Records: 5, Customers: 3, DeadLetters: 2, Outbox: 1}, Oldest: time.Unix(1_700_000_000, 5),
+		Size: 7, Free: 8, Capacity: 9,
+	}
+	pipeline.NewMetrics(reg).WatchStock("onefold.customers", func() (pipeline.Stock, bool) { return stock, known })
 	got := scrape(t, reg)
 	for name, v := range map[string]float64{
 		"customers{customer}": 3, "records{}": 5, "dead_letter_items{}": 2, "outbox_items{pending,onefold.customers}": 1,
+		"outbox_oldest_timestamp_seconds{onefold.customers}": 1_700_000_000, "store_size_bytes{}": 7, "store_free_bytes{}": 8,
+		"store_capacity_bytes{}": 9,
 	} {
 		if got[name] != v {
 			t.Errorf("%s = %v, want %v", name, got[name], v)
+		}
+	}
+	stock.Oldest, stock.Capacity = time.Time{}, 0
+	got = scrape(t, reg)
+	for _, name := range []string{"outbox_oldest_timestamp_seconds{onefold.customers}", "store_free_bytes{}", "store_capacity_bytes{}"} {
+		if _, there := got[name]; there {
+			t.Errorf("%s is told although nobody knows it", name)
 		}
 	}
 	known = false

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/pipeline"
 )
 
 // Times of the health watch.
@@ -23,7 +26,7 @@ type health struct {
 	mu     sync.Mutex
 	state  console.State
 	checks []console.Check
-	stock  *customer.Counts
+	stock  *pipeline.Stock
 	looks  int
 }
 
@@ -81,12 +84,35 @@ func (h *health) count(ctx context.Context, s *service) {
 	if h.looks++; h.looks%countEvery != 1 {
 		return
 	}
-	counts, err := s.store.Counts(ctx)
+	stock, err := s.look(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stock = nil; err == nil {
-		h.stock = &counts
+		h.stock = stock
 	}
+}
+
+// look looks at what the store holds and at the disk that it is on.
+func (s *service) look(ctx context.Context) (*pipeline.Stock, error) {
+	counts, err := s.store.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := s.store.Pending(ctx, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	out := &pipeline.Stock{Counts: counts}
+	if len(waiting) > 0 {
+		out.Oldest = waiting[0].Time
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(s.config.Store.SQLite.Path + suffix); err == nil {
+			out.Size += info.Size()
+		}
+	}
+	out.Free, out.Capacity = diskSpace(filepath.Dir(s.config.Store.SQLite.Path))
+	return out, nil
 }
 
 // sign asks the store for a sign of life: one small read.
@@ -127,12 +153,12 @@ func (h *health) readiness(context.Context) console.Readiness {
 	return r
 }
 
-// counts answers what the store held when it was last looked at; false where that failed.
-func (h *health) counts() (customer.Counts, bool) {
+// held answers what the store held when it was last looked at; false where that failed.
+func (h *health) held() (pipeline.Stock, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stock == nil {
-		return customer.Counts{}, false
+		return pipeline.Stock{}, false
 	}
 	return *h.stock, true
 }

@@ -32,7 +32,7 @@ func TestReadiness(t *testing.T) {
 	is(console.Degraded)
 	h.drain()
 	is(console.Draining)
-	if _, ok := h.counts(); ok {
+	if _, ok := h.held(); ok {
 		t.Error("what was never counted is known")
 	}
 }

@@ -254,7 +254,7 @@ func (s *service) openFlow(context.Context) error {
 		Sources: s.sources, Positions: positions, Committed: s.relay.Wake, Now: s.now,
 	}, s.subscriber, s.registry, s.log.With("component", "ingest"), m)
 	m.WatchLag(s.lag, s.now)
-	m.WatchCounts(s.config.Topics.Customers, s.health.counts)
+	m.WatchStock(s.config.Topics.Customers, s.health.held)
 	return nil
 }
 
