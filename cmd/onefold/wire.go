@@ -245,7 +245,9 @@ func (s *service) openFlow(context.Context) error {
 	for _, src := range s.sources {
 		topics[src.Topic] = src.Name
 	}
-	s.subscriber = kafka.NewSubscriber(s.client, positions, topics, kafka.SubscriberOptions{Log: s.log.With("component", "kafka")})
+	s.subscriber = kafka.NewSubscriber(s.client, positions, topics, kafka.SubscriberOptions{
+		Rack: s.config.Kafka.Rack, Log: s.log.With("component", "kafka"),
+	})
 	s.publisher = kafka.NewPublisher(s.client, kafka.PublisherOptions{Log: s.log.With("component", "kafka")})
 	s.closers = append(s.closers, s.publisher.Close, s.subscriber.Close)
 	s.relay = pipeline.NewRelay(pipeline.RelayConfig{Topic: s.config.Topics.Customers, Now: s.now},

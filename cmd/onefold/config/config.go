@@ -26,6 +26,7 @@ type Config struct {
 type Kafka struct {
 	Brokers []string `yaml:"brokers" format:"address" doc:"Addresses to start from, host:port. None: a broker is embedded."`
 	Listen  string   `yaml:"listen" format:"loopback" doc:"Where the embedded broker listens. Port 0 takes a free one."`
+	Rack    string   `yaml:"rack" doc:"Where this process is, as the brokers name their racks: a replica there is read."`
 }
 
 // Embedded tells whether the process carries its own broker.

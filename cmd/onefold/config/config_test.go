@@ -113,7 +113,7 @@ func TestBrokenFiles(t *testing.T) {
 			"kafka:\n  brokerz: []\n",
 			`f.yaml:2:3: kafka.brokerz: there is no such key here (did you mean brokers?)`,
 		},
-		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen)`},
+		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen, rack)`},
 		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (nothing can be set here in this version)`},
 		"twice":             {"data: a\nadmin: {}\ndata: b\n", `f.yaml:3:1: data: this key stands on line 1 already (keep one of the two)`},
 		"later": {
@@ -241,7 +241,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"smallest":      {smallest, true},
 		"empty":         {"{}", true},
 		"null sections": {"kafka:\nsources:\n", true},
-		"everything": {"data: x\nkafka: {brokers: ['a:1', 'b:2'], listen: '127.0.0.1:0'}\nstore: {sqlite: {path: x}}\n" +
+		"everything": {"data: x\nkafka: {brokers: ['a:1', 'b:2'], listen: '127.0.0.1:0', rack: eu-1a}\nstore: {sqlite: {path: x}}\n" +
 			"sources: {a: {adapter: square, topic: t}}\ntopics: {customers: c}\nmerge: {trust: {a: 3}}\nmatch: {}\n" +
 			"console: {listen: 'localhost:1'}\nadmin: {listen: '0.0.0.0:2'}\n", true},
 		"reference":    {"sources: {a: {adapter: square, topic: '${env:SHOP_TOPIC}'}}", true},
