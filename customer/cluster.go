@@ -384,3 +384,10 @@ func sameMaster(a, b *Customer) bool {
 	jb, errb := json.Marshal(b.Attributes)
 	return erra == nil && errb == nil && bytes.Equal(ja, jb)
 }
+
+// as answers a copy under the node that the store knows: an older program may have read the same record otherwise.
+func (f *Features) as(n NodeID) *Features {
+	c := *f
+	c.Node = n
+	return &c
+}

@@ -53,17 +53,10 @@ type Features struct {
 	BirthPlace   string
 	Job          string
 	Emails       []Email
-	Phones       []string // E.164 where a country is known, else digits
+	Phones       []Phone
 	Places       []Place
 	Identifiers  []Identifier // that pass the rules for placeholders
 	Links        []RecordID   // records that the source itself joined with this one
-}
-
-// as answers a copy under the node that the store knows: an older program may have read the same record otherwise.
-func (f *Features) as(n NodeID) *Features {
-	c := *f
-	c.Node = n
-	return &c
 }
 
 // Date is a calendar date of which parts may be missing (0).
@@ -75,6 +68,12 @@ type Email struct {
 	Role          bool   // info@, sales@: a box, not a person
 	Disposable    bool
 	Verified      bool
+}
+
+// Phone is a telephone number in matching form.
+type Phone struct {
+	Number   string // E.164 where a country is known, else digits
+	Verified bool
 }
 
 // Place is a postal address in matching form.

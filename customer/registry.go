@@ -377,7 +377,7 @@ func (q *question) answered(f *Features) bool {
 		}
 	}
 	for _, p := range q.probe.Phones {
-		if !slices.ContainsFunc(f.Phones, func(g string) bool { return samePhone(p, g) }) {
+		if !slices.ContainsFunc(f.Phones, func(g Phone) bool { return samePhone(p.Number, g.Number) }) {
 			return false
 		}
 	}

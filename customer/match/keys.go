@@ -126,7 +126,8 @@ func (k *keyring) contacts() {
 		}
 		k.add("ed", e.Domain)
 	}
-	for _, p := range k.f.Phones {
+	for i := range k.f.Phones {
+		p := k.f.Phones[i].Number
 		k.add("ph", p[max(0, len(p)-phoneTail):])
 	}
 }

@@ -128,7 +128,7 @@ func (m *Matcher) Explain(a, b *customer.Features) []customer.Step {
 	}{
 		{cBirth, "birthDate", dateText(x.Birth) + " ~ " + dateText(y.Birth)},
 		{cEmail, "email", mailText(x.Emails) + " ~ " + mailText(y.Emails)},
-		{cPhone, "phone", strings.Join(x.Phones, ", ") + " ~ " + strings.Join(y.Phones, ", ")},
+		{cPhone, "phone", phoneText(x.Phones) + " ~ " + phoneText(y.Phones)},
 		{cPlace, "place", placeText(x.Places) + " ~ " + placeText(y.Places)},
 		{cIdentifier, "identifier", e.identifierText(x, y)},
 		{cGender, "gender", x.Gender + " ~ " + y.Gender},
@@ -225,6 +225,14 @@ func mailText(es []customer.Email) string {
 	var out []string
 	for _, e := range es {
 		out = append(out, e.Local+"@"+e.Domain)
+	}
+	return strings.Join(out, ", ")
+}
+
+func phoneText(ps []customer.Phone) string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.Number)
 	}
 	return strings.Join(out, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -116,10 +117,10 @@ func TestStandardise(t *testing.T) {
 				cell("phone", "1", customer.Text("+44 20 7183 8750")), cell("phone", "2", customer.Text("(020) 7183-8751")),
 				cell("phone", "3", customer.Text("+44 (0)20 7183 8752")), parts("address", "1", "addressCountry", "GBR"),
 			},
-			customer.Features{Phones: []string{"+442071838750", "+442071838751", "+442071838752"}},
+			customer.Features{Phones: []customer.Phone{{Number: "+442071838750"}, {Number: "+442071838751"}, {Number: "+442071838752"}}},
 		},
 		"a national number of no known country keeps its digits": {
-			texts("phone", "020 7183 8750"), customer.Features{Phones: []string{"2071838750"}},
+			texts("phone", "020 7183 8750"), customer.Features{Phones: []customer.Phone{{Number: "2071838750"}}},
 		},
 		"a partial birth date":       {texts("birthDate", "--02-29"), customer.Features{Birth: customer.Date{Month: 2, Day: 29}}},
 		"a birth date with a time":   {texts("birthDate", "1980-02-03T00:00:00Z"), customer.Features{Birth: customer.Date{Year: 1980, Month: 2, Day: 3}}},
@@ -407,6 +408,29 @@ func TestPairs(t *testing.T) {
 			append(person("givenName", "Ana"), verified(cell("email", "1", customer.Text("ruiz@mail.test")))),
 			append(person("givenName", "Luis"), verified(cell("email", "1", customer.Text("ruiz@mail.test")))), false, "",
 		},
+		"a verified telephone joins alone": {
+			[]customer.Cell{verified(cell("phone", "1", customer.Text("+34600111222")))},
+			append(person("jobTitle", "baker"), verified(cell("phone", "1", customer.Text("0034 600 111 222")))), true, customer.MustLink,
+		},
+		"a telephone that one source has verified": {
+			[]customer.Cell{verified(cell("phone", "1", customer.Text("+34600111222")))}, person("jobTitle", "baker", "phone", "+34600111222"), false, "",
+		},
+		"a verified telephone without its country": {
+			[]customer.Cell{verified(cell("phone", "1", customer.Text("600111222")))},
+			append(person("jobTitle", "baker"), verified(cell("phone", "1", customer.Text("600111222")))), false, "",
+		},
+		"a verified telephone of a couple": {
+			append(person("givenName", "Ana"), verified(cell("phone", "1", customer.Text("+34600111222")))),
+			append(person("givenName", "Luis"), verified(cell("phone", "1", customer.Text("+34600111222")))), false, "",
+		},
+		"a verified telephone of sisters": {
+			append(person("givenName", "Mayra"), verified(cell("phone", "1", customer.Text("+34600111222")))),
+			append(person("givenName", "Kara"), verified(cell("phone", "1", customer.Text("+34600111222")))), false, "",
+		},
+		"a verified telephone of parent and child": {
+			append(person("givenName", "Ana", "birthDate", "1951-04-05"), verified(cell("phone", "1", customer.Text("+34600111222")))),
+			append(person("givenName", "Ana", "birthDate", "1982-09-17"), verified(cell("phone", "1", customer.Text("+34600111222")))), false, "",
+		},
 		"a couple at one address with one telephone": {
 			append(person("givenName", "Ana", "familyName", "Ruiz", "birthDate", "1980-02-03", "phone", "+34600111222"), home("Calle Mayor 3")),
 			append(person("givenName", "Luis", "familyName", "Ruiz", "birthDate", "1952-07-09", "phone", "+34600111222"), home("Calle Mayor 3")), false, "",
@@ -579,10 +603,10 @@ func FuzzStandardise(f *testing.F) {
 	f.Add(strings.Repeat("a", 5000), strings.Repeat("é ", 700), strings.Repeat("x", 70)+"@y.z", "++00(0)", "--99-99", "1 1", "0", "USA", "0-0")
 	m := match.New()
 	f.Fuzz(func(t *testing.T, given, family, email, phone, birth, street, code, country, id string) {
-		split := texts("givenName", given, "familyName", family, "email", email, "phone", phone, "birthDate", birth, "gender", code, "birthPlace", street)
+		split := texts("fullName", street+" "+family, "givenName", given, "familyName", family, "email", email, "phone", phone, "birthDate", birth, "gender", code, "birthPlace", street)
 		address := parts("address", "1", "streetAddress", street, "postalCode", code, "addressCountry", country, "addressLocality", given)
 		a := m.Standardise(record("a", append(split, address, identifier("nationalId", country, id, customer.Strength(code), true))...))
-		whole := texts("fullName", given+" "+family, "email", phone, "phone", email+phone, "birthDate", street)
+		whole := texts("fullName", given+" "+family, "email", phone, "phone", email+phone, "birthDate", street, "alternateName", given+"("+street+") "+code)
 		lines := parts("address", "1", "addressLines", street+"\n"+code+" "+given, "extendedAddress", family)
 		b := m.Standardise(record("b", append(whole, lines, identifier("iban", "", id, "", false))...))
 		if n := len(m.Keys(a)) + len(m.Keys(b)); n > 128 {
@@ -595,6 +619,41 @@ func FuzzStandardise(f *testing.F) {
 		m.Explain(a, b)
 		m.Cluster([]*customer.Features{a, b}, []customer.Edge{e}, nil)
 	})
+}
+
+// What a source states without end is read within limits: memory grows with the record that is kept anyway, and not beyond.
+func TestStandardiseIsBounded(t *testing.T) {
+	long := strings.Repeat("Ωé .,(", customer.MaxValue/8)
+	var cells []customer.Cell
+	for _, name := range []string{"fullName", "alternateName", "givenName", "familyName", "additionalName", "legalName", "birthDate", "jobTitle"} {
+		cells = append(cells, cell(name, "", customer.Text(long)))
+	}
+	for i := range 200 {
+		id := fmt.Sprint(i)
+		cells = append(cells, cell("email", id, customer.Text(id+"@"+long)), cell("email", "x"+id, customer.Text(id+"a@mail.test")),
+			cell("phone", id, customer.Text(long+id)), cell("phone", "x"+id, customer.Text("+3460011"+fmt.Sprintf("%04d", i))),
+			parts("address", id, "addressLines", long, "streetAddress", id+long, "addressLocality", long+id), identifier("iban", "", long+id, "", false))
+	}
+	r := record("a", cells...)
+	m := match.New()
+	f := m.Standardise(r)
+	if len(f.Emails) > 8 || len(f.Phones) > 8 || len(f.Places) > 6 || len(f.Identifiers) > 32 || len(f.Middle) > 6 || len(f.Given) > 6 || len(f.Family) > 6 {
+		t.Errorf("%d e-mails, %d telephones, %d places, %d identifiers", len(f.Emails), len(f.Phones), len(f.Places), len(f.Identifiers))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m.Standardise(r)
+	runtime.ReadMemStats(&after)
+	stated := 0
+	for _, c := range cells {
+		stated += len(c.Value.Text)
+		for _, p := range c.Value.Parts {
+			stated += len(p)
+		}
+	}
+	if spent := int(after.TotalAlloc - before.TotalAlloc); spent > 4*stated {
+		t.Errorf("%d bytes are read with %d bytes of memory", stated, spent)
+	}
 }
 
 func rich(key string) *customer.Record {

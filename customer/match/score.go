@@ -3,6 +3,7 @@ package match
 import (
 	"bytes"
 	"cmp"
+	"strings"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -320,6 +321,8 @@ func (m *Matcher) bind(e *evidence, a, b *customer.Features) {
 		return
 	}
 	givenAgainst, dateAgainst := e.levels[cGiven] == nameDiffers, e.levels[cBirth] == birthDiffers || e.levels[cBirth] == birthDecade
+	// A family may share an address or a number, so one trait against it is enough to disqualify.
+	family := givenAgainst || e.levels[cGiven] == nameFaint || dateAgainst || e.suffix || e.kind
 	strength, kind := shared(a.Identifiers, b.Identifiers)
 	switch {
 	case linked(a, b):
@@ -328,8 +331,10 @@ func (m *Matcher) bind(e *evidence, a, b *customer.Features) {
 		e.rule, e.why = customer.MustLink, "share "+kind
 	case strength == customer.S3 && !(givenAgainst && dateAgainst) && !e.kind:
 		e.rule, e.why = customer.MustLink, "share "+kind
-	case verifiedMail(a.Emails, b.Emails) && !givenAgainst && !dateAgainst && !e.kind:
+	case !family && verifiedMail(a.Emails, b.Emails):
 		e.rule, e.why = customer.MustLink, "share a verified e-mail"
+	case !family && verifiedPhone(a.Phones, b.Phones):
+		e.rule, e.why = customer.MustLink, "share a verified telephone number"
 	}
 }
 
@@ -347,13 +352,25 @@ func links(f *customer.Features, to customer.RecordID) bool {
 	return false
 }
 
-// verifiedMail tells whether two records share an address of a person that both their sources have verified (strength S3). A
-// family may share one, so one name or date against it is enough to disqualify.
+// verifiedMail tells whether two records share an address of a person that both their sources have verified (strength S3).
 func verifiedMail(a, b []customer.Email) bool {
 	for i := range a {
 		for j := range b {
 			x, y := &a[i], &b[j]
 			if x.Verified && y.Verified && !x.Role && !x.Disposable && x.Local == y.Local && x.Domain == y.Domain {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// verifiedPhone tells whether two records share a number that both their sources have verified (strength S3). A number without its
+// country is another one elsewhere.
+func verifiedPhone(a, b []customer.Phone) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x.Verified && y.Verified && x.Number == y.Number && strings.HasPrefix(x.Number, "+") {
 				return true
 			}
 		}

@@ -32,7 +32,7 @@ type standard struct {
 func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 	s := &standard{f: &customer.Features{Record: r.ID, Origin: origin(r)}, source: r.Source, names: m.names}
 	texts := map[string]string{}
-	var telephones []string
+	var telephones []customer.Phone
 	for _, c := range r.Cells() {
 		switch c.Path.Name {
 		case customer.FieldEmail:
@@ -40,7 +40,7 @@ func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 				s.f.Emails = append(s.f.Emails, e)
 			}
 		case customer.FieldPhone:
-			telephones = append(telephones, c.Value.Text)
+			telephones = append(telephones, customer.Phone{Number: c.Value.Text, Verified: c.Verified})
 		case customer.FieldAddress:
 			s.address(c.Value)
 		case customer.FieldIdentifier:
@@ -55,12 +55,14 @@ func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 	}
 	s.settle()
 	for _, t := range telephones {
-		if p := telephone(t, s.region); p != "" {
-			s.f.Phones = append(s.f.Phones, p)
+		if n := telephone(t.Number, s.region); n != "" {
+			s.f.Phones = append(s.f.Phones, customer.Phone{Number: n, Verified: t.Verified})
 		}
 	}
-	slices.Sort(s.f.Phones)
-	s.f.Phones = slices.Compact(s.f.Phones)
+	slices.SortFunc(s.f.Phones, func(a, b customer.Phone) int {
+		return firstOf(strings.Compare(a.Number, b.Number), trueFirst(a.Verified, b.Verified))
+	})
+	s.f.Phones = slices.CompactFunc(s.f.Phones, func(a, b customer.Phone) bool { return a.Number == b.Number })
 	s.f.Phones = s.f.Phones[:min(len(s.f.Phones), maxPhones)]
 	s.readName(texts)
 	s.f.Gender = gender(texts["gender"])
@@ -250,9 +252,12 @@ func node(f *customer.Features) (id customer.NodeID) {
 	put(f.Given...)
 	put(f.Family...)
 	put(f.Middle...)
-	put(f.Phones...)
 	d := digits(f.Birth)
 	put(string(d[:]))
+	for _, p := range f.Phones {
+		put(p.Number, flag(p.Verified))
+	}
+	put()
 	for _, e := range f.Emails {
 		put(e.Local, e.Domain, flag(e.Verified))
 	}

@@ -218,10 +218,10 @@ const (
 // phoneTail is how many of a number's last digits stand for it where one of two lacks its country.
 const phoneTail = 8
 
-func phones(a, b []string) (level uint8) {
+func phones(a, b []customer.Phone) (level uint8) {
 	for _, x := range a {
 		for _, y := range b {
-			level = max(level, phone(x, y))
+			level = max(level, phone(x.Number, y.Number))
 		}
 	}
 	return level
