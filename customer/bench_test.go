@@ -89,6 +89,7 @@ func BenchmarkErase(b *testing.B) {
 			party := func(i int) customer.Change {
 				return customer.Change{
 					Key: fmt.Sprint(i), Op: customer.Patch, Version: sequence(version, "p"),
+					Party:        []customer.Statement{set("email", fmt.Sprintf("user%d@mail.test", i))}, // no two alike
 					Interactions: []customer.Interaction{{Key: fmt.Sprint("order:", i), Type: "order"}},
 				}
 			}

@@ -396,22 +396,29 @@ func TestErasureBlanksDeadLetters(t *testing.T) {
 
 // A record remembers so many merges and no more: what it could not remember it does not take, and says so.
 func TestMergesAreBounded(t *testing.T) {
-	h := open(t)
-	const each = 1_999
-	for from := 0; from <= customer.MaxLosers; from += each {
-		c := customer.Change{Source: "shop", Key: "1", Op: customer.Merge, Version: sequence(from+1, "p")}
-		for i := range each {
-			c.Others = append(c.Others, fmt.Sprint("loser ", from+i))
+	r := &customer.Record{}
+	merge := func(version, from, n int) event.Outcome {
+		var links []customer.Statement
+		for i := from; i < from+n; i++ {
+			id := customer.RecordID{byte(i >> 8), byte(i)}.String()
+			links = append(links, customer.Statement{
+				Path: customer.Path{Name: customer.FieldLink, ID: id}, State: customer.Set,
+				Value: customer.Value{Parts: map[string]string{"kind": customer.LinkMergedFrom, "record": id}},
+			})
 		}
-		want := event.Applied
-		if from+each > customer.MaxLosers {
-			want = event.Dead
-		}
-		if got := h.absorb(t, c)[0].Outcome; got != want {
-			t.Errorf("a merge of records %d to %d came to %s, want %s", from, from+each, got, want)
-		}
+		outcome, _ := r.Fold(customer.Patch, &customer.Change{Version: sequence(version, "p")}, links)
+		return outcome
 	}
-	if n := len(h.record(t, "shop", "1").Scopes[0].Losers); n != customer.MaxLosers {
+	if got := merge(1, 0, customer.MaxLosers); got != event.Applied {
+		t.Errorf("as many merges as there is room for came to %s", got)
+	}
+	if got := merge(2, customer.MaxLosers, 1); got != event.Dead || r.Scopes[0].Head != sequence(1, "p") {
+		t.Errorf("one more came to %s, and the newest statement is %v", got, r.Scopes[0].Head)
+	}
+	if got := merge(3, 0, 10); got != event.Applied {
+		t.Errorf("known ones again came to %s", got)
+	}
+	if n := len(r.Scopes[0].Losers); n != customer.MaxLosers {
 		t.Errorf("%d merges are remembered", n)
 	}
 }
