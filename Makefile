@@ -13,11 +13,14 @@ BIN := bin/onefold
 LINT_VERSION := v2.15.0
 LINT         := .tools/$(LINT_VERSION)/golangci-lint
 
+BUF_VERSION := v1.75.0
+BUF         := .tools/buf-$(BUF_VERSION)/buf
+
 KAFKA     := deploy/test/kafka
 KAFKA_LIB := $(CURDIR)/build/kafka/lib
 
 # What the race detector sees: SQLite in Go is some twenty times slower under it, so the program as a whole is not in it.
-RACE     := . ./event/... ./customer/... ./adapters/... ./mappings/... ./simulation/... ./pipeline/... ./store/... ./console/...
+RACE     := . ./event/... ./customer/... ./adapters/... ./mappings/... ./simulation/... ./pipeline/... ./store/... ./console/... ./plugins/...
 # What runs against a real Apache Kafka, and what of it `make test` runs.
 ON_KAFKA := ./pipeline/kafka ./cmd/onefold
 SMOKE    := TestRoundTrip|Smoke
@@ -107,8 +110,8 @@ fmt: $(LINT) ## Format the code
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: ## Make generated files anew
-	@echo "No file in this repository is generated."
+generate: $(BUF) ## Make generated files anew: the messages of plugins/proto
+	cd plugins/proto && $(CURDIR)/$(BUF) generate
 
 .PHONY: verify
 verify: $(LINT) ## What must hold before a change goes in, without tests: format, vet, lint, go.mod, layout
@@ -125,6 +128,9 @@ clean: ## Remove what was built and fetched
 
 $(LINT):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+$(BUF):
+	GOBIN=$(CURDIR)/$(@D) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
 
 $(KAFKA_LIB)/.done: $(KAFKA)/pom.xml
 	mvn -q -B -ntp -Dstyle.color=never -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)

@@ -45,6 +45,7 @@ func arrows() map[string][]string {
 		"mappings/language":    {"adapters/codec", "customer", "event"},
 		"plugins":              {"adapters", "customer", "event", "plugins/proto"},
 		"plugins/proto":        {},
+		"plugins/examples/*":   {"adapters", "customer", "event", "plugins"},
 		"pipeline":             {"adapters", "customer", "event"},
 		"pipeline/kafka":       {"event"},
 		"store/*":              {"customer", "event"},
@@ -209,13 +210,18 @@ func TestEachRoomHasARuleAndASentence(t *testing.T) {
 			}
 		}
 		name := "Package " + path.Base(dir) + " "
-		if path.Dir(dir) == "cmd" {
+		if h.program(dir) {
 			name = "Command " + path.Base(dir) + " "
 		}
 		if len(sentences) != 1 || !strings.HasPrefix(sentences[0], name) {
 			t.Errorf("%s: want one package comment that begins with %q, found %d", dir, name, len(sentences))
 		}
 	}
+}
+
+// program tells whether a folder's code is that of a program.
+func (h house) program(dir string) bool {
+	return slices.ContainsFunc(h.files[dir], func(f file) bool { return !f.test && f.tree.Name.Name == "main" })
 }
 
 func TestSizes(t *testing.T) {

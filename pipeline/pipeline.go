@@ -30,11 +30,12 @@ type Ingest struct {
 
 // Source is one configured source: where its messages stand and who reads them.
 type Source struct {
-	Name    string          // "shop-eu"
-	Topic   string          // no two sources share one
-	Adapter string          // "shopify"
-	Source  adapters.Source // what reads its messages
-	Mapping int64           // revision of the adapter's content, stamped on every change
+	Name       string          // "shop-eu"
+	Topic      string          // no two sources share one
+	Adapter    string          // "shopify"
+	Source     adapters.Source // what reads its messages
+	Mapping    int64           // revision of the adapter's content, stamped on every change
+	Concurrent int             // calls of Map at a time, where Source gathers many of them into one; else Limits.MapConcurrent
 }
 
 // label names the adapter and its revision, as dead letters say it.

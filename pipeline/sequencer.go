@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -55,7 +56,7 @@ func newSequencer(c IngestConfig, a Absorber, log *slog.Logger, m *Metrics) *Seq
 		src := &c.Sources[i]
 		s.inlets[src.Name] = &inlet{
 			source: src, label: src.label(), metrics: m.source(src),
-			slots: make(chan struct{}, c.Limits.MapConcurrent), room: make(chan struct{}, 1),
+			slots: make(chan struct{}, cmp.Or(src.Concurrent, c.Limits.MapConcurrent)), room: make(chan struct{}, 1),
 		}
 	}
 	return s

@@ -48,7 +48,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			if len(found) > 0 {
 				t.Fatalf("%s\n%s", found, example[1])
 			}
-			if _, found := loadAdapters(cfg); len(found) > 0 {
+			if _, found := loadAdapters(cfg, nil); len(found) > 0 {
 				t.Error(found)
 			}
 			var value map[string]any

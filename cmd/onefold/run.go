@@ -59,7 +59,7 @@ func (p *program) validateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, found := loadAdapters(cfg); len(found) > 0 {
+		if _, found := loadAdapters(cfg, nil); len(found) > 0 {
 			return found
 		}
 		if p.machine() {

@@ -25,7 +25,7 @@ func nothing() error { return nil }
 
 // load loads the adapters of the three simulated sources.
 func (b *bench) load() (map[string]adapters.Described, error) {
-	sources, found := loadAdapters(demoConfig(""))
+	sources, found := loadAdapters(demoConfig(""), nil)
 	if len(found) > 0 {
 		return nil, found
 	}

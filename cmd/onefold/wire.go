@@ -24,6 +24,7 @@ import (
 	"github.com/onefold/onefold/mappings"
 	"github.com/onefold/onefold/pipeline"
 	"github.com/onefold/onefold/pipeline/kafka"
+	"github.com/onefold/onefold/plugins"
 	"github.com/onefold/onefold/store/sqlite"
 )
 
@@ -44,6 +45,7 @@ type service struct {
 	relay      *pipeline.Relay
 	metrics    *prometheus.Registry
 	adapters   map[string]adapters.Described // by source
+	hosts      []*plugins.Host               // those of them that are processes of their own
 	sources    []pipeline.Source
 	api, admin net.Listener
 	health     health
@@ -61,7 +63,7 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 		}
 	}()
 	var found event.Diagnostics
-	if s.adapters, found = loadAdapters(c); len(found) > 0 { // what a person can mend in a file comes before what is around
+	if s.adapters, found = loadAdapters(c, log); len(found) > 0 { // what a person can mend in a file comes before what is around
 		return nil, found
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -177,24 +179,36 @@ func (s *service) openSources(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.sources = append(s.sources, pipeline.Source{Name: name, Topic: src.Topic, Adapter: about.Name, Source: a, Mapping: revision})
+		flow := pipeline.Source{Name: name, Topic: src.Topic, Adapter: about.Name, Source: a, Mapping: revision}
+		if host, ok := a.(*plugins.Host); ok {
+			s.hosts = append(s.hosts, host)
+			flow.Concurrent = host.Concurrent()
+		}
+		s.sources = append(s.sources, flow)
 	}
 	return nil
 }
 
-// loadAdapters loads the adapter of every source, each adapter once; what is wrong in mappings is told all at once.
-func loadAdapters(c *config.Config) (map[string]adapters.Described, event.Diagnostics) {
+// loadAdapters loads the adapter of every source, each mapping once; what is wrong in files is told all at once. It starts no
+// plugin.
+func loadAdapters(c *config.Config, log *slog.Logger) (map[string]adapters.Described, event.Diagnostics) {
 	out, loaded, found := map[string]adapters.Described{}, map[string]adapters.Described{}, event.Diagnostics{}
 	for _, name := range c.SourceNames() {
-		adapter := c.Sources[name].Adapter
-		if loaded[adapter] == nil {
-			m, wrong := loadMapping(adapter)
+		src := c.Sources[name]
+		if src.Plugin.Command != "" {
+			host, wrong := loadPlugin(name, src.Plugin, log)
+			found = append(found, wrong...)
+			out[name] = host
+			continue
+		}
+		if loaded[src.Adapter] == nil {
+			m, wrong := loadMapping(src.Adapter)
 			if found = append(found, wrong...); len(wrong) > 0 {
 				continue
 			}
-			loaded[adapter] = m
+			loaded[src.Adapter] = m
 		}
-		out[name] = loaded[adapter]
+		out[name] = loaded[src.Adapter]
 	}
 	return out, found
 }

@@ -17,6 +17,8 @@ import (
 const (
 	SourcePattern = `^[a-z0-9][a-z0-9._-]{0,62}$`
 	TopicPattern  = `^[a-zA-Z0-9._-]{1,249}$`
+
+	ChecksumPattern = `^sha256:[0-9a-f]{64}$`
 )
 
 // MaxSources is how many sources one process takes (invariant 10).
@@ -66,10 +68,14 @@ func (r *reader) sources(c *Config) {
 		if !regexp.MustCompile(SourcePattern).MatchString(name) {
 			r.at(path, "a source's name has small letters, digits, and . _ - after the first", "it is at most 63 characters long: shop-eu")
 		}
-		if r.empty(path+".adapter", s.Adapter) || r.empty(path+".topic", s.Topic) {
+		if r.places[path+".plugin"] != nil {
+			r.plugin(path+".plugin", s.Plugin)
+		} else if !r.empty(path+".adapter", s.Adapter) {
+			r.adapter(path+".adapter", s)
+		}
+		if r.empty(path+".topic", s.Topic) {
 			continue
 		}
-		r.adapter(path+".adapter", s)
 		r.topic(path+".topic", s.Topic)
 		if other, taken := by[s.Topic]; taken && other == "" {
 			r.at(path+".topic", "this is the topic of customers, which Onefold writes itself", "let the source have a topic of its own")
@@ -99,6 +105,20 @@ func (r *reader) adapter(path string, s Source) {
 	}
 	if _, err := os.Stat(filepath.Join(under(r.dir, s.Adapter), "mapping.yaml")); err != nil {
 		r.at(path, "there is no mapping.yaml in that folder", "a relative path starts at the folder of this file")
+	}
+}
+
+// plugin looks at the file only so far as to say that it is there; whether it is the one that was pinned is looked at where it
+// is run.
+func (r *reader) plugin(path string, p Plugin) {
+	if !r.empty(path+".checksum", p.Checksum) && !regexp.MustCompile(ChecksumPattern).MatchString(p.Checksum) {
+		r.at(path+".checksum", "this is not a checksum", "write sha256: and 64 hexadecimal digits: onefold plugin verify prints it for the file")
+	}
+	if r.empty(path+".command", p.Command) {
+		return
+	}
+	if info, err := os.Stat(under(r.dir, p.Command)); err != nil || info.IsDir() {
+		r.at(path+".command", "there is no such file", "a relative path starts at the folder of this file")
 	}
 }
 

@@ -44,8 +44,18 @@ type SQLite struct {
 
 // Source is one configured instance of an outside system.
 type Source struct {
-	Adapter string `yaml:"adapter" need:"yes" doc:"The name of a shipped adapter, or the path of a folder with a mapping.yaml."`
+	Adapter string `yaml:"adapter" need:"one" doc:"The name of a shipped adapter, or the path of a folder with a mapping.yaml."`
+	Plugin  Plugin `yaml:"plugin" need:"one" doc:"An adapter in a process of its own, instead of adapter."`
 	Topic   string `yaml:"topic" need:"yes" format:"topic" doc:"The Kafka topic that the system's messages arrive on."`
+}
+
+// Plugin is an adapter in a process of its own. It is none where Command is empty.
+type Plugin struct {
+	Command  string            `yaml:"command" need:"yes" doc:"The file that is run. A relative path starts at the folder of this file."`
+	Args     []string          `yaml:"args" doc:"Arguments of the command."`
+	Checksum string            `yaml:"checksum" need:"yes" format:"checksum" doc:"What onefold plugin verify prints for the file."`
+	Settings map[string]string `yaml:"settings" doc:"What the adapter is told, by name."`
+	Memory   int               `yaml:"memory" doc:"Most memory that the process may use, in MiB. None: 512."`
 }
 
 // Topics names what Onefold writes.
@@ -106,8 +116,11 @@ func (c *Config) settle(dir string) {
 	for name, s := range c.Sources {
 		if s.Folder() {
 			s.Adapter = under(dir, s.Adapter)
-			c.Sources[name] = s
 		}
+		if s.Plugin.Command != "" {
+			s.Plugin.Command = under(dir, s.Plugin.Command)
+		}
+		c.Sources[name] = s
 	}
 }
 

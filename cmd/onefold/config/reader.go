@@ -31,7 +31,6 @@ func valueOf(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }
 func later() map[string]string {
 	return map[string]string{
 		"targets":                "write-back into business systems",
-		"plugins":                "adapters in a process of their own",
 		"retention.history":      "a limit on how long former versions of customers are kept",
 		"retention.interactions": "a limit on how long interactions are kept",
 		"retention.outbox":       "a limit on how long what waits to be published is kept",
@@ -167,9 +166,35 @@ func (r *reader) section(n ast.Node, path string, v reflect.Value) {
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if key := f.Tag.Get("yaml"); f.Tag.Get("need") != "" && !given[key] {
-			r.at(join(path, key), "this key is missing", "add "+key+": "+strings.ToLower(first(f.Tag.Get("doc"))))
+		if key := f.Tag.Get("yaml"); f.Tag.Get("need") == "yes" && !given[key] {
+			r.missing(path, f)
 		}
+	}
+	r.one(path, v.Type(), given)
+}
+
+func (r *reader) missing(path string, f reflect.StructField) {
+	key := f.Tag.Get("yaml")
+	r.at(join(path, key), "this key is missing", "add "+key+": "+strings.ToLower(first(f.Tag.Get("doc"))))
+}
+
+// one sees to it that of the keys that exclude each other one is given.
+func (r *reader) one(path string, t reflect.Type, given map[string]bool) {
+	var all []reflect.StructField
+	var found []string
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("need") == "one" {
+			all = append(all, f)
+			if key := f.Tag.Get("yaml"); given[key] {
+				found = append(found, key)
+			}
+		}
+	}
+	switch {
+	case len(all) > 0 && len(found) == 0:
+		r.missing(path, all[0])
+	case len(found) > 1:
+		r.at(join(path, found[1]), "this stands beside "+found[0]+", and only one of the two can be", "leave one of them out")
 	}
 }
 

@@ -50,7 +50,7 @@ func schemaOf(t reflect.Type, def reflect.Value) map[string]any {
 }
 
 func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
-	properties, need := map[string]any{}, []string{}
+	properties, need, one := map[string]any{}, []string{}, []any{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		var d reflect.Value
@@ -60,9 +60,15 @@ func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
 		p := schemaOf(f.Type, d)
 		p["description"] = f.Tag.Get("doc")
 		narrow(p, f.Tag)
-		if key := f.Tag.Get("yaml"); f.Tag.Get("need") != "" {
+		if key := f.Tag.Get("yaml"); f.Tag.Get("need") == "yes" {
 			p["minLength"] = 1
 			need = append(need, key)
+		} else if f.Tag.Get("need") == "one" {
+			if one = append(one, map[string]any{"required": []string{key}}); p["type"] == "string" {
+				p["minLength"] = 1
+			} else {
+				p["type"] = "object"
+			}
 		} else if p["type"] == "string" {
 			p["type"] = []string{"string", "null"}
 		}
@@ -71,6 +77,9 @@ func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
 	s := map[string]any{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
 	if len(need) > 0 {
 		s["required"], s["type"] = need, "object"
+	}
+	if len(one) > 0 {
+		s["oneOf"] = one
 	}
 	return s
 }
@@ -106,6 +115,8 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 	switch tag.Get("format") {
 	case "topic":
 		pattern = TopicPattern + reference
+	case "checksum":
+		pattern = ChecksumPattern + reference
 	case "address", "listen":
 		pattern = `^.*:[0-9]{1,5}$` + reference
 	case "loopback":
