@@ -153,7 +153,8 @@ func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Durat
 	for _, t := range got.Topics {
 		for i := range t.Partitions {
 			rp := &t.Partitions[i]
-			if q, ok := asked[place{t.Topic, t.TopicID, rp.Partition}]; ok {
+			q, ok := asked[place{t.Topic, t.TopicID, rp.Partition}]
+			if ok && !q.part.waits() {
 				f.answer(ctx, q.part, q.offset, rp)
 			}
 		}
@@ -165,7 +166,7 @@ func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Durat
 func (f *fetcher) begin(ctx context.Context, parts []*partition) ([]*partition, error) {
 	ready := make([]*partition, 0, len(parts))
 	for _, p := range parts {
-		at, next := p.stands()
+		at, next, _ := p.stands()
 		if next < 0 {
 			start, err := f.s.client.offset(ctx, p.Topic, at, earliest)
 			if code := (*kerr.Error)(nil); errors.As(err, &code) {
@@ -299,11 +300,10 @@ func (f *fetcher) answer(ctx context.Context, p *partition, asked int64, rp *kms
 // before and have grown over the place where we stand: then the epoch that we read last ended before it. Apache Kafka looks at
 // that itself, the embedded broker does not.
 func (f *fetcher) grown(ctx context.Context, p *partition, d *decoded, now time.Time) bool {
-	epoch := p.read()
+	at, _, epoch := p.stands()
 	if epoch < 0 || d.begins <= epoch || d.asked == 0 {
 		return true
 	}
-	at, _ := p.stands()
 	end, err := f.s.client.epochEnd(ctx, p.Topic, at, epoch)
 	early := func() bool { return err == nil && end >= 0 && end < d.asked }
 	var start, first int64
@@ -359,7 +359,7 @@ func (f *fetcher) damaged(p *partition, err error, now time.Time) {
 
 // outOfRange tells at which end we are outside, and by how much.
 func (f *fetcher) outOfRange(ctx context.Context, p *partition, asked int64, now time.Time) {
-	at, _ := p.stands()
+	at, _, _ := p.stands()
 	first, err := f.s.client.offset(ctx, p.Topic, at, earliest)
 	if err == nil && asked < first {
 		p.sub.halt(p, HaltDataLost, fmt.Errorf("records %d to %d, %d in number, were removed from the log before they were read",

@@ -255,6 +255,34 @@ func TestPausedPartition(t *testing.T) {
 	}
 }
 
+// What all partitions together have fetched and not handed on is bounded; each still comes on, and in the end everything has come.
+func TestQueuesTogetherAreBounded(t *testing.T) {
+	c := client(t, cluster(t))
+	const limit, each, answer = 200_000, 100, 100_000
+	topic := newTopic(t, c, 8, nil)
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{Compression: "none", MaxBatchBytes: 6_000})
+	var kv []string
+	for i := range 8 * each {
+		kv = append(kv, fmt.Sprint(i), string(make([]byte, 5_000)))
+	}
+	publish(t, p, topic, kv...)
+	s, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{
+		MaxQueuedBytes: limit, PartitionBytes: answer, RequestBytes: answer, MaxInFlight: 4,
+	})
+	time.Sleep(300 * time.Millisecond)
+	queued := 0
+	for _, st := range s.State() {
+		queued += st.Queued * 5_000
+	}
+	if queued < limit || queued > limit+answer+8*2*6_000 { // an answer more, and two small batches of each that had nothing
+		t.Errorf("%d bytes are queued, the limit is %d and an answer", queued, limit)
+	}
+	take(t, ch, 8*each)
+	until(t, s, "at the end", func(st []kafka.PartitionState) bool {
+		return !slices.ContainsFunc(st, func(p kafka.PartitionState) bool { return p.Next != p.HighWatermark || p.Queued > 0 })
+	})
+}
+
 // A topic that was read and is deleted halts its source, after a while in which it may only be missing.
 func TestDeletedTopicHalts(t *testing.T) {
 	brokers := cluster(t)

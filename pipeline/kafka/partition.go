@@ -11,32 +11,7 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
-// Why a partition stands still until somebody decides: reading on would lose records or read other ones, so nothing is ever
-// reset in silence. Denied alone is tried again, once a minute.
-const (
-	HaltTruncated = "truncated"  // the log ends before our position, or was cut and has grown again
-	HaltDataLost  = "data-lost"  // retention has removed records that we had not read
-	HaltCorrupt   = "corrupt"    // a batch fails its checksum
-	HaltGone      = "topic-gone" // the topic was deleted
-	HaltRecreated = "recreated"  // the topic was deleted and made anew: our position means nothing in it
-	HaltDenied    = "denied"     // the broker lets us not read it
-)
-
 const deniedRetry = time.Minute
-
-// PartitionState is how far one partition is read and why it stands still, if it does.
-type PartitionState struct {
-	event.Partition           // Partition is -1 while the topic's partitions are not known
-	TopicID         string    // 32 hex digits
-	Next            int64     // offset to fetch next; -1 before the first
-	HighWatermark   int64     // offset after the last record; -1 where unknown
-	LastStable      int64     // offset up to which transactions are decided: we are held there by an open one
-	LastTime        time.Time // of the last message fetched; zero where none was
-	InFlight        int       // messages handed on and not acknowledged
-	Queued          int       // messages fetched and not handed on
-	Halted          string    // a Halt code, or empty
-	Err             error     // what is wrong, also where it is being retried
-}
 
 // partition is one partition of a subscription: a fetcher fills its queue, its own goroutine hands messages on.
 type partition struct {
@@ -66,6 +41,7 @@ type partition struct {
 	retryAt  time.Time
 	failures int
 	suspect  bool // the batch at next failed its checksum once
+	ended    bool
 }
 
 // delivery is a message that was handed on.
@@ -93,9 +69,10 @@ func (p *partition) hungry(f *fetcher, now time.Time) (yes, full bool, later tim
 	return true, false, time.Time{}
 }
 
-// full tells that as much is queued as half an answer holds; the rest of the answer may still come on top.
+// full tells that as much is queued as half an answer holds; the rest of the answer may still come on top. Where all partitions
+// together hold as much as they may, one that has something to hand on waits for the others.
 func (p *partition) full() bool {
-	return p.queued >= int64(p.limits.PartitionBytes)/2 || len(p.queue) >= maxQueued
+	return (len(p.queue) > 0 && p.sub.s.crowded()) || p.queued >= int64(p.limits.PartitionBytes)/2 || len(p.queue) >= maxQueued
 }
 
 // maxQueued is how many small messages may be queued before no more are asked for.
@@ -112,6 +89,7 @@ func (p *partition) deliver(ctx context.Context) {
 		for _, d := range flight {
 			d.done()
 		}
+		p.end()
 	}()
 	for try := 0; ; {
 		if ready.frame == nil {
@@ -202,14 +180,15 @@ func (p *partition) head() *event.Message {
 // pop takes the head off the queue, which was handed on, and asks for more when there is room again.
 func (p *partition) pop(flying int) {
 	p.mu.Lock()
-	wasFull := p.full()
-	p.queued -= size(p.queue[0])
+	wasFull, n := p.full(), size(p.queue[0])
+	p.queued -= n
 	p.queue[0] = nil
 	p.queue = p.queue[1:]
 	p.inFlight = flying
 	f := p.fetcher
 	drained := wasFull && !p.full()
 	p.mu.Unlock()
+	p.sub.s.queue(-n)
 	if drained && f != nil {
 		f.wake()
 	}
@@ -233,25 +212,45 @@ func (p *partition) again(flight []delivery) {
 		}
 		d.done()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	var n int64
 	for _, m := range back {
-		p.queued += size(m)
+		n += size(m)
 	}
+	p.mu.Lock()
+	p.queued += n
 	p.queue = append(back, p.queue...)
 	p.inFlight = 0
+	p.mu.Unlock()
+	p.sub.s.queue(n)
+}
+
+// waits tells that an answer is for another time: what came with it for other partitions was as much as may be.
+func (p *partition) waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.full()
+}
+
+// end lets go of what is queued; nothing more is taken.
+func (p *partition) end() {
+	p.mu.Lock()
+	n := p.queued
+	p.queue, p.queued, p.ended = nil, 0, true
+	p.mu.Unlock()
+	p.sub.s.queue(-n)
 }
 
 // fill appends what an answer held, and moves on to where the next begins. An answer to a question that is not ours any more
 // is dropped: when a leader moves, two may be asked.
 func (p *partition) fill(d decoded) {
 	p.mu.Lock()
-	if d.asked != p.next {
+	if d.asked != p.next || p.ended {
 		p.mu.Unlock()
 		return
 	}
+	var n int64
 	for _, m := range d.messages {
-		p.queued += size(m)
+		n += size(m)
 		if !m.Blank {
 			p.last = m.Time
 		}
@@ -259,7 +258,7 @@ func (p *partition) fill(d decoded) {
 	if n := len(p.queue); n > 1 && p.queue[n-1].Blank { // the next answer says more; the head may be on its way
 		p.queue = p.queue[:n-1]
 	}
-	p.queue = append(p.queue, d.messages...)
+	p.queue, p.queued = append(p.queue, d.messages...), p.queued+n
 	if d.next > p.next {
 		p.next, p.suspect = d.next, false
 	}
@@ -267,6 +266,7 @@ func (p *partition) fill(d decoded) {
 		p.epoch = d.epoch
 	}
 	p.mu.Unlock()
+	p.sub.s.queue(n)
 	select {
 	case p.filled <- struct{}{}:
 	default:
@@ -354,18 +354,11 @@ func (p *partition) move(to *fetcher) bool {
 	return other
 }
 
-// stands answers who leads the partition and what is to be asked for, -1 before the first.
-func (p *partition) stands() (leader, int64) {
+// stands answers who leads the partition, what is to be asked for, and the epoch of the last batch read; -1 where unknown.
+func (p *partition) stands() (by leader, next int64, epoch int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.at, p.next
-}
-
-// read answers the epoch of the last batch read, -1 where unknown.
-func (p *partition) read() int32 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.epoch
+	return p.at, p.next, p.epoch
 }
 
 func (p *partition) begin(at int64) {
@@ -374,9 +367,16 @@ func (p *partition) begin(at int64) {
 	p.next = at
 }
 
+// crowdedShare is which part of an answer is asked for where all partitions together hold as much as they may: those that
+// stand still must not starve the others.
+const crowdedShare = 16
+
 // question asks for what comes next.
 func (p *partition) question(most int32) kmsg.FetchRequestTopicPartition {
 	q := kmsg.NewFetchRequestTopicPartition()
+	if p.sub.s.crowded() {
+		most /= crowdedShare
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.Partition, q.CurrentLeaderEpoch = p.Partition.Partition, p.at.epoch

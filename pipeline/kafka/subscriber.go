@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -19,6 +20,7 @@ import (
 const (
 	DefaultMaxInFlight      = 256
 	DefaultMaxInFlightBytes = 16 << 20
+	DefaultMaxQueuedBytes   = 256 << 20
 	DefaultPartitionBytes   = 1 << 20
 	DefaultRequestBytes     = 16 << 20
 	DefaultMaxWait          = 500 * time.Millisecond
@@ -37,6 +39,7 @@ type Positions interface {
 type SubscriberOptions struct {
 	MaxInFlight      int           // messages handed on and not acknowledged, a partition; 1 hands on one after the other
 	MaxInFlightBytes int64         // their keys and values; one larger message alone is still handed on
+	MaxQueuedBytes   int64         // fetched and not handed on, of all partitions together; then one that has nothing is asked for little
 	PartitionBytes   int32         // of log asked for, a partition
 	RequestBytes     int32         // of log asked for, a request
 	MaxWait          time.Duration // the broker's patience where nothing is new
@@ -50,6 +53,7 @@ type SubscriberOptions struct {
 func (o SubscriberOptions) withDefaults() SubscriberOptions {
 	o.MaxInFlight = cmp.Or(o.MaxInFlight, DefaultMaxInFlight)
 	o.MaxInFlightBytes = cmp.Or(o.MaxInFlightBytes, DefaultMaxInFlightBytes)
+	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, DefaultMaxQueuedBytes)
 	o.PartitionBytes = cmp.Or(o.PartitionBytes, DefaultPartitionBytes)
 	o.RequestBytes = cmp.Or(o.RequestBytes, DefaultRequestBytes)
 	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
@@ -75,6 +79,7 @@ type Subscriber struct {
 	positions Positions
 	sources   map[string]string
 	o         SubscriberOptions
+	queued    atomic.Int64 // bytes, of all partitions
 
 	mu       sync.Mutex
 	subs     []*subscription
@@ -157,6 +162,21 @@ func (s *Subscriber) fetcher(node int32) *fetcher {
 	return f
 }
 
+// queue notes that so many bytes more are fetched and not handed on. Where there is room again for all, every fetcher is woken.
+func (s *Subscriber) queue(bytes int64) {
+	if now := s.queued.Add(bytes); now >= s.o.MaxQueuedBytes || now-bytes < s.o.MaxQueuedBytes {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.fetchers {
+		f.wake()
+	}
+}
+
+// crowded tells that what is fetched and not handed on is as much as may be.
+func (s *Subscriber) crowded() bool { return s.queued.Load() >= s.o.MaxQueuedBytes }
+
 // all answers the partitions of all subscriptions.
 func (s *Subscriber) all() []*partition {
 	s.mu.Lock()
@@ -193,4 +213,29 @@ func (s *Subscriber) State() []PartitionState {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
 	})
 	return states
+}
+
+// Why a partition stands still until somebody decides: reading on would lose records or read other ones, so nothing is ever
+// reset in silence. Denied alone is tried again, once a minute.
+const (
+	HaltTruncated = "truncated"  // the log ends before our position, or was cut and has grown again
+	HaltDataLost  = "data-lost"  // retention has removed records that we had not read
+	HaltCorrupt   = "corrupt"    // a batch fails its checksum
+	HaltGone      = "topic-gone" // the topic was deleted
+	HaltRecreated = "recreated"  // the topic was deleted and made anew: our position means nothing in it
+	HaltDenied    = "denied"     // the broker lets us not read it
+)
+
+// PartitionState is how far one partition is read and why it stands still, if it does.
+type PartitionState struct {
+	event.Partition           // Partition is -1 while the topic's partitions are not known
+	TopicID         string    // 32 hex digits
+	Next            int64     // offset to fetch next; -1 before the first
+	HighWatermark   int64     // offset after the last record; -1 where unknown
+	LastStable      int64     // offset up to which transactions are decided: we are held there by an open one
+	LastTime        time.Time // of the last message fetched; zero where none was
+	InFlight        int       // messages handed on and not acknowledged
+	Queued          int       // messages fetched and not handed on
+	Halted          string    // a Halt code, or empty
+	Err             error     // what is wrong, also where it is being retried
 }
