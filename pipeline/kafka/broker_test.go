@@ -168,6 +168,42 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A listener that ends the connection is told apart from one that is not there.
+func TestCheckTellsWhatIsThere(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		says       []byte // before it closes the connection
+	}{
+		{"closes", "as a listener does that expects TLS or authentication", nil},
+		{"TLS", "appears to be expecting TLS", []byte{21, 3, 3, 0, 2, 2, 70}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				for {
+					conn, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = conn.Read(make([]byte, 1024))
+					_, _ = conn.Write(tc.says)
+					_ = conn.Close()
+				}
+			})
+			defer serving.Wait()
+			defer func() { _ = ln.Close() }()
+			err = client(t, ln.Addr().String()).Check(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), ln.Addr().String()) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
 // Time does not expire the records of a compacted topic, as Kafka has it; another topic keeps what its configuration says.
 func TestEnsureTopic(t *testing.T) {
 	brokers := cluster(t)

@@ -140,6 +140,9 @@ func (c *Client) checkNode(ctx context.Context, node int32, where string) error 
 }
 
 func unreachable(where string, err error) error {
+	if stale(err) {
+		err = fmt.Errorf("it ends the connection at the first request, as a listener does that expects TLS or authentication: %w", err)
+	}
 	return event.Errorf(event.Retryable, "broker", "kafka.brokers",
 		"broker %s does not answer as it should: %w. Start it, or mend kafka.brokers; without kafka.brokers the embedded broker is used",
 		where, err)
