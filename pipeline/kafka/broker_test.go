@@ -123,6 +123,85 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// The broker stops and comes back again and again, while three topics are written and read by way of one connection: all comes,
+// once, and what has one key in its order.
+func TestRestartsWhileEventsFlow(t *testing.T) {
+	restarts := 3
+	if os.Getenv("ONEFOLD_TEST_FULL") != "" {
+		restarts = 20
+	}
+	dir := t.TempDir()
+	b := embedded(t, kafka.BrokerConfig{Dir: dir})
+	c := client(t, b.Addr())
+	sources := map[string]string{}
+	var topics []string
+	for i := range 3 {
+		topics = append(topics, newTopic(t, c, 2, nil))
+		sources[topics[i]] = fmt.Sprint("source-", i)
+	}
+	s := kafka.NewSubscriber(c, &positions{}, sources, kafka.SubscriberOptions{})
+	t.Cleanup(func() { _ = s.Close() })
+	stop := make(chan struct{})
+	var flowing sync.WaitGroup
+	for _, topic := range topics {
+		ch, err := s.Subscribe(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := make(chan int, 1)
+		p := kafka.NewPublisher(client(t, b.Addr()), kafka.PublisherOptions{})
+		flowing.Go(func() {
+			n := 0
+			defer func() { written <- n }()
+			for ; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				m := &event.Message{Key: fmt.Append(nil, n%5), Value: fmt.Append(nil, n)}
+				if err := p.Send(t.Context(), topic, m); err != nil {
+					t.Errorf("%s %d: %v", topic, n, err)
+					return
+				}
+			}
+		})
+		flowing.Go(func() {
+			next := map[int]int{}
+			for got, want := 0, -1; want < 0 || got < want; {
+				select {
+				case want = <-written:
+				case frame := <-ch:
+					var n int
+					_, _ = fmt.Sscan(string(frame.Payload), &n)
+					if n/5 != next[n%5] {
+						t.Errorf("%s: %d is not the next of its key, that is %d", topic, n, next[n%5]*5+n%5)
+					}
+					next[n%5] = n/5 + 1
+					got++
+					frame.Ack()
+				case <-time.After(patience):
+					t.Errorf("%s: %d of %d after %s", topic, got, want, patience)
+					return
+				}
+			}
+		})
+	}
+	for range restarts {
+		time.Sleep(300 * time.Millisecond)
+		_ = b.Close()
+		time.Sleep(50 * time.Millisecond)
+		b = embedded(t, kafka.BrokerConfig{Dir: dir, Listen: b.Addr()})
+	}
+	close(stop)
+	flowing.Wait()
+	until(t, s, "at the end", func(st []kafka.PartitionState) bool {
+		return !slices.ContainsFunc(st, func(p kafka.PartitionState) bool {
+			return p.Next != p.HighWatermark || p.Halted != "" || p.InFlight > 0
+		})
+	})
+}
+
 func TestStartIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	b := embedded(t, kafka.BrokerConfig{Dir: dir})
