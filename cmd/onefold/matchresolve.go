@@ -119,11 +119,23 @@ type survivors struct{}
 
 func (survivors) Survive([]*customer.Record) []customer.Attribute { return nil }
 
+// prepared answers the features that were standardised for the statistics: no row changes after that.
+type prepared struct {
+	*match.Matcher
+	of map[customer.RecordID]*customer.Features
+}
+
+func (p *prepared) Standardise(r *customer.Record) *customer.Features { return p.of[r.ID] }
+
 // absorb takes the rows into a registry in memory, and reads off who is with whom.
 func (r *resolved) absorb(ctx context.Context, ids customer.IDs, rows []customer.Mapped, now time.Time) (candidates int, err error) {
 	store := memory.New()
 	defer func() { err = errors.Join(err, store.Close()) }()
-	registry := customer.NewRegistry(store, r.matcher, survivors{}, ids)
+	ready := &prepared{Matcher: r.matcher, of: make(map[customer.RecordID]*customer.Features, len(rows))}
+	for _, f := range r.features {
+		ready.of[f.Record] = f
+	}
+	registry := customer.NewRegistry(store, ready, survivors{}, ids)
 	for group := range slices.Chunk(rows, benchGroup) {
 		out, err := registry.Absorb(ctx, customer.Batch{Now: now, Messages: group})
 		if err != nil {

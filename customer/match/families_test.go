@@ -185,3 +185,19 @@ func TestAddressesOfOnePerson(t *testing.T) {
 		}
 	}
 }
+
+// In scripts whose signs are words or syllables each, another sign is another name and no slip of the pen.
+func TestNamesOfSyllables(t *testing.T) {
+	m := match.New()
+	born := func(key, name string) *customer.Record {
+		return record(key, append(texts("fullName", name, "birthDate", "1980-02-03"), home("Calle Mayor 3"))...)
+	}
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{{"王小明", "王小明", true}, {"王小明", "王小红", false}, {"김민준", "김서준", false}, {"Иван Петров", "Иван Петрав", true}} {
+		if got := meet(m, born("a", c.a), born("b", c.b)).same("a", "b"); got != c.same {
+			t.Errorf("%s and %s: together %v, want %v", c.a, c.b, got, c.same)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -150,6 +152,9 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return nameDiffers
 	}
 	d := edits(a, b)
+	if syllabic(a) || syllabic(b) {
+		return signs(a, b, d)
+	}
 	if d == 1 && len(a) >= 3 {
 		return nameSlip
 	}
@@ -168,6 +173,23 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return nameSound
 	case alike >= 700:
 		return nameFaint
+	}
+	return nameDiffers
+}
+
+// syllabic tells a word of signs that are words or syllables each: Chinese and Korean names have two or three of them.
+func syllabic(w string) bool {
+	r, _ := utf8.DecodeRuneInString(w)
+	return r >= 0x2E80 && unicode.In(r, unicode.Han, unicode.Hangul)
+}
+
+// signs compares such words: another sign is another name, but one of many.
+func signs(a, b string, edits int) uint8 {
+	switch short := utf8.RuneCountInString(a); {
+	case edits == 1 && short >= 4:
+		return nameClose
+	case short >= 2 && strings.HasPrefix(b, a):
+		return namePrefix
 	}
 	return nameDiffers
 }
@@ -238,6 +260,9 @@ func (m *Matcher) persons(a, b *customer.Features) named {
 	if a.Unsplit == b.Unsplit && words(b) > words(a) || b.Unsplit && !a.Unsplit {
 		a, b = b, a
 	}
+	if a.Unsplit && b.Unsplit && words(a) == 1 && words(b) == 1 {
+		return m.single(a, b)
+	}
 	chosen := reading{given: a.Given, family: a.Family}
 	best := m.read(chosen, b)
 	if a.Unsplit || best.given.level <= nameFaint {
@@ -267,6 +292,16 @@ func (m *Matcher) persons(a, b *customer.Features) named {
 		best.weight += p.Suffix
 	}
 	return best
+}
+
+// single compares two names of one word each, which is all of them: another word differs in given and family name.
+func (m *Matcher) single(a, b *customer.Features) named {
+	n := m.read(reading{family: a.Family}, b)
+	if n.family.level <= nameFaint {
+		n.given = likeness{level: nameDiffers, weight: m.model.Weights.Given.Differ}
+		n.weight += n.given.weight
+	}
+	return n
 }
 
 // kindred reads two unsplit names that have one word in common anew: unless the tables know it as a given name, it is their family's.
