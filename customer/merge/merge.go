@@ -8,6 +8,7 @@
 package merge
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/onefold/onefold/customer"
@@ -16,9 +17,10 @@ import (
 // DefaultTrust is the trust in a source that the policy does not name.
 const DefaultTrust = 50
 
-// Limits of one customer (invariant 10): what is over them stays in the records and is left out of the master, worst first.
+// Limits of one customer (invariant 10): what is over them stays in the records and is left out of the master. Which it is never depends
+// on arrival: of identifiers and consents the last in their order go, of all other lists the worst.
 const (
-	MaxElements = 200 // elements of one list: e-mails, addresses, identifiers
+	MaxElements = 200 // elements of one list: e-mails, addresses, identifiers, custom fields
 	MaxLosers   = 200 // claims that an attribute remembers having won against
 )
 
@@ -91,15 +93,24 @@ func (m *Merger) Survive(records []*customer.Record) []customer.Attribute {
 	return out
 }
 
-// fields lets one value survive a path: claims of one name, which may have elements such as custom[shoeSize].
+// fields lets one value survive a path: claims of one name, which may have elements such as custom[shoeSize]. Of too many elements
+// those stay whose values are the best.
 func fields(claims []*claim) []customer.Attribute {
 	byPath := map[customer.Path][]*claim{}
 	for _, c := range claims {
 		byPath[c.path] = append(byPath[c.path], c)
 	}
-	out := make([]customer.Attribute, 0, len(byPath))
+	paths := make([]customer.Path, 0, len(byPath))
 	for path, cs := range byPath {
-		out = append(out, attribute(path, cs, compareClaims, decided))
+		slices.SortFunc(cs, compareClaims)
+		paths = append(paths, path)
+	}
+	slices.SortFunc(paths, func(a, b customer.Path) int {
+		return cmp.Or(compareClaims(byPath[a][0], byPath[b][0]), a.Compare(b))
+	})
+	out := make([]customer.Attribute, 0, min(len(paths), MaxElements))
+	for _, path := range paths[:min(len(paths), MaxElements)] { // invariant 10
+		out = append(out, attribute(path, byPath[path], compareClaims, decided))
 	}
 	return out
 }

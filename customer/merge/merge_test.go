@@ -3,7 +3,9 @@ package merge_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,6 +224,55 @@ func TestLimits(t *testing.T) {
 	}
 	if n := len(m.Survive(records)[0].Losers); n != merge.MaxLosers {
 		t.Errorf("%d losers are kept, the limit is %d", n, merge.MaxLosers)
+	}
+}
+
+// However many fields of their own sources make up, a customer has so many of them: those of the best values, whatever came first.
+func TestFieldsOfTheirOwnAreBounded(t *testing.T) {
+	const each, sources = merge.MaxElements, 3
+	records := make([]*customer.Record, sources)
+	var want []string
+	for i := range sources {
+		var cells []customer.Cell
+		for j := range each {
+			path := fmt.Sprintf("custom[%d-%03d]", i, j)
+			cells = append(cells, text(path, "v", i+1+j%2)) // every other one a day later
+			if i > 0 && j%2 == 1 {                          // of day 4, and of day 3 those of the key that comes first
+				want = append(want, path)
+			}
+		}
+		records[i] = source("shop", fmt.Sprint(i), cells...)
+	}
+	m := merge.New(merge.Policy{})
+	got := m.Survive(records)
+	if len(got) != merge.MaxElements {
+		t.Fatalf("%d fields survive, the limit is %d", len(got), merge.MaxElements)
+	}
+	var paths []string
+	for _, a := range got {
+		paths = append(paths, a.Path.String())
+	}
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Errorf("better ones are left out:\n%s", diff)
+	}
+	slices.Reverse(records)
+	if diff := cmp.Diff(got, m.Survive(records)); diff != "" {
+		t.Errorf("another order lets other fields survive:\n%s", diff)
+	}
+}
+
+// The table of limits says what the program does (invariant 10).
+func TestLimitsAreWritten(t *testing.T) {
+	page, err := os.ReadFile("../../docs/identity.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, limit := range map[string]int{
+		"elements of one list of a customer": merge.MaxElements, "other claims that a value of a customer remembers": merge.MaxLosers,
+	} {
+		if row := fmt.Sprintf("\n| %s | %d |", what, limit); !strings.Contains(string(page), row) {
+			t.Errorf("docs/identity.md lacks the row %q", row[1:])
+		}
 	}
 }
 
