@@ -126,6 +126,7 @@ func TestRestart(t *testing.T) {
 // The broker stops and comes back again and again, while three topics are written and read by way of one connection: all comes,
 // once, and what has one key in its order.
 func TestRestartsWhileEventsFlow(t *testing.T) {
+	t.Parallel()
 	restarts := 3
 	if os.Getenv("ONEFOLD_TEST_FULL") != "" {
 		restarts = 20

@@ -215,6 +215,7 @@ func TestNearReplica(t *testing.T) {
 
 // A partition that is not read on holds up no other, and what waits for room is asked for as soon as there is some.
 func TestPausedPartition(t *testing.T) {
+	t.Parallel()
 	c := client(t, cluster(t))
 	full, free := newTopic(t, c, 1, nil), newTopic(t, c, 1, nil)
 	p := kafka.NewPublisher(c, kafka.PublisherOptions{Compression: "none", MaxBatchBytes: 50_000})
@@ -257,6 +258,7 @@ func TestPausedPartition(t *testing.T) {
 
 // What all partitions together have fetched and not handed on is bounded; each still comes on, and in the end everything has come.
 func TestQueuesTogetherAreBounded(t *testing.T) {
+	t.Parallel()
 	c := client(t, cluster(t))
 	const limit, each, answer = 200_000, 100, 100_000
 	topic := newTopic(t, c, 8, nil)
@@ -285,6 +287,7 @@ func TestQueuesTogetherAreBounded(t *testing.T) {
 
 // A topic that was read and is deleted halts its source, after a while in which it may only be missing.
 func TestDeletedTopicHalts(t *testing.T) {
+	t.Parallel()
 	brokers := cluster(t)
 	c := client(t, brokers)
 	topic := newTopic(t, c, 2, nil)

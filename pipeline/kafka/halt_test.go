@@ -141,6 +141,7 @@ func TestDamagedLogHalts(t *testing.T) {
 
 // Epochs grow with every start of the embedded broker, also past those that damage has removed.
 func TestEpochsGrow(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var topic string
 	last := int32(-1)

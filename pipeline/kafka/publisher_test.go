@@ -255,6 +255,7 @@ func TestProduceFaults(t *testing.T) {
 // A batch that the broker refuses for a while is sent again as the batch that it was, by the same number; what no patience
 // mends is told at once, and takes no number from the batch that comes next.
 func TestProduceCodes(t *testing.T) {
+	t.Parallel()
 	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
 	if err != nil {
 		t.Fatal(err)

@@ -208,6 +208,7 @@ func TestTransactions(t *testing.T) {
 // The position passes the markers of transactions and what was aborted, also where no record follows: what is recorded is the
 // end of the log, and reading resumes there without alarm.
 func TestPositionPassesMarkers(t *testing.T) {
+	t.Parallel()
 	brokers := cluster(t)
 	c := client(t, brokers)
 	topic := newTopic(t, c, 1, nil)
