@@ -746,8 +746,11 @@ func TestWholeStatementsMakeRoom(t *testing.T) {
 			t.Fatalf("statement %d came to %+v", i, r)
 		}
 	}
-	if n := len(h.of(t, "shop", "1").Attributes); n != 2000 {
-		t.Errorf("%d attributes stand, want the last 2000", n)
+	if n := len(h.record(t, "shop", "1").Cells()); n != 2000 {
+		t.Errorf("%d values stand, want the last 2000", n)
+	}
+	if n := len(h.of(t, "shop", "1").Attributes); n != merge.MaxElements {
+		t.Errorf("the customer has %d attributes, want as many as one list holds", n)
 	}
 }
 
