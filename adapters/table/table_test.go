@@ -87,6 +87,7 @@ func TestColumnsAreKnownByTheirUsualNames(t *testing.T) {
 			"id,household_id,entity_id,guardian_1,relationship_to_reference_person,age,race_ethnicity,mother_name,registration_date",
 			"id - - - - - - - -",
 		},
+		{"id,first_name,surname,maiden_name,sex", "id givenName familyName alternateName gender"},
 		{"id,strasse,nr,plz", "id address.streetName address.buildingNumber address.postalCode"},
 	} {
 		tb := read(t, c.header+"\n", table.Columns{})

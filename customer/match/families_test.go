@@ -201,3 +201,14 @@ func TestNamesOfSyllables(t *testing.T) {
 		}
 	}
 }
+
+func TestSexInManyLanguages(t *testing.T) {
+	m := match.New()
+	for text, want := range map[string]string{
+		"M": "m", "Male": "m", "männlich": "m", "мужской": "m", "男": "m", "F": "f", "weiblich": "f", "женский": "f", "K": "f", "여": "f", "X": "x", "?": "",
+	} {
+		if got := m.Standardise(record("a", texts("gender", text)...)).Gender; got != want {
+			t.Errorf("%s is read as %q, want %q", text, got, want)
+		}
+	}
+}
