@@ -119,11 +119,17 @@ func (p *process) introduce(ctx context.Context, c Config) (err error) {
 // failed makes a sentence of what went wrong while the process started. What the process itself wrote is not in it
 // (invariant 9).
 func (p *process) failed(ctx context.Context, what string, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	t := time.NewTimer(lastMoment)
+	defer t.Stop()
+	select {
+	case <-p.child.exited:
+		if how, itself := p.child.itself(); itself {
+			what = "it ended while it started: " + how
+		}
+	case <-t.C:
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		what = "it is not up in time"
-	case p.child.gone():
-		what = "it ended while it started: " + p.child.how()
 	}
 	return &event.Error{Class: event.Retryable, Reason: "plugin", Text: what, Err: err}
 }
@@ -162,8 +168,9 @@ type child struct {
 	exited         chan struct{}
 
 	mu     sync.Mutex
-	pid    int // 0 before it has one
-	killed bool
+	pid    int    // 0 before it has one
+	killed bool   // by us
+	left   bool   // it has ended by exiting, not by a signal
 	state  string // how it ended
 	why    string // why we ended it
 }
@@ -208,7 +215,7 @@ func (c *child) await() {
 	if err != nil {
 		c.state = err.Error()
 	} else {
-		c.state = state.String()
+		c.state, c.left = state.String(), state.Exited()
 	}
 	close(c.exited)
 }
@@ -272,6 +279,13 @@ func (c *child) how() string {
 		return c.why
 	}
 	return c.state
+}
+
+// itself says how the process ended, and whether it did so without us.
+func (c *child) itself() (how string, itself bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state, !c.killed || c.left
 }
 
 // watch ends a process that uses more memory than it may, until the process is gone.

@@ -1,9 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"strconv"
+	"strings"
 
+	"github.com/spf13/cobra"
+
+	"github.com/onefold/onefold/adapters/adaptertest"
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/plugins"
@@ -32,4 +41,140 @@ func loadPlugin(source string, p config.Plugin, log *slog.Logger) (*plugins.Host
 		return nil, event.Diagnostics{d}
 	}
 	return plugins.NewHost(c), nil
+}
+
+func (p *program) pluginCommand() *cobra.Command {
+	c := &cobra.Command{Use: "plugin", Short: "Look at adapters that live in a process of their own"}
+	c.AddCommand(p.pluginListCommand(), p.verifyCommand())
+	return c
+}
+
+// pluginState is a plugin of the configuration and whether its file is the one that was pinned.
+type pluginState struct {
+	Source  string   `json:"source"`
+	Command string   `json:"command"`
+	Args    []string `json:"args"`
+	Memory  int64    `json:"memory"` // MiB
+	State   string   `json:"state"`
+}
+
+func (p *program) pluginListCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "list", Args: cobra.NoArgs, Short: "List the plugins of a configuration file, and whether each file is the one that was pinned",
+	}
+	file := configFlag(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		cfg, err := p.load(*file)
+		if err != nil {
+			return err
+		}
+		l := listing{columns: []string{"source", "command", "memory", "state"}, empty: "no source has a plugin"}
+		all, faults := []pluginState{}, 0
+		for _, name := range cfg.SourceNames() {
+			plugin := cfg.Sources[name].Plugin
+			if plugin.Command == "" {
+				continue
+			}
+			s := pluginState{Source: name, Command: plugin.Command, Args: plugin.Args, Memory: int64(plugin.Memory), State: "as pinned"}
+			if s.Memory == 0 {
+				s.Memory = plugins.DefaultMemory >> 20
+			}
+			if err := pluginConfig(name, plugin, nil).Check(); err != nil {
+				s.State = err.Error()
+				faults++
+			}
+			all = append(all, s)
+			command := strings.Join(append([]string{s.Command}, s.Args...), " ")
+			l.rows = append(l.rows, []string{name, command, strconv.FormatInt(s.Memory, 10) + " MiB", s.State})
+		}
+		l.items = all
+		if err := p.list(l); err != nil {
+			return err
+		}
+		if faults > 0 {
+			return &findings{text: count(faults, "plugin", "would not be run")}
+		}
+		return nil
+	}
+	return c
+}
+
+// verified is what was found about a plugin.
+type verified struct {
+	*plugins.About
+	Findings []adaptertest.Finding `json:"findings"`
+}
+
+func (p *program) verifyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "verify COMMAND [ARG...]", Args: cobra.MinimumNArgs(1),
+		Short: "Start a plugin, ask it what it is, and hold it against cases; print the checksum to pin",
+		Example: "  onefold plugin verify ./bankfeed\n" +
+			"  onefold plugin verify --cases cases --setting region=eu ./bankfeed",
+	}
+	c.Flags().SetInterspersed(false) // what stands behind the command is the plugin's
+	cases := c.Flags().String("cases", "", "folder of case files: the kit that every adapter clears is run on them")
+	settings := c.Flags().StringArray("setting", nil, "a setting, NAME=VALUE; may be given often")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg := plugins.Config{Source: "verify", Command: args[0], Args: args[1:], Stderr: p.err, Settings: map[string]string{}}
+		for _, s := range *settings {
+			name, value, ok := strings.Cut(s, "=")
+			if !ok {
+				return &usage{text: "--setting " + s + " has no value", hint: "write NAME=VALUE"}
+			}
+			cfg.Settings[name] = value
+		}
+		return p.verify(c.Context(), cfg, *cases)
+	}
+	return c
+}
+
+// verify starts a plugin twice: once to hear what it is, and once under the kit, if there are cases. Whoever asks is its author, so
+// what it writes to its standard error is shown.
+func (p *program) verify(ctx context.Context, cfg plugins.Config, cases string) (err error) {
+	if cfg.Checksum, err = plugins.Checksum(cfg.Command); err != nil {
+		return surroundings(err, "name a file that this user may read")
+	}
+	out := verified{Findings: []adaptertest.Finding{}}
+	if out.About, err = plugins.Verify(ctx, cfg); err != nil {
+		return fmt.Errorf("%s: %w", cfg.Command, err)
+	}
+	if cases != "" {
+		if out.Findings, err = examine(ctx, cfg, cases); err != nil {
+			return err
+		}
+	}
+	if err := p.one(out, func(w io.Writer) error { return out.print(w, cfg, cases != "") }); err != nil {
+		return err
+	}
+	if len(out.Findings) > 0 {
+		return &findings{text: count(len(out.Findings), "finding", "of the kit")}
+	}
+	return nil
+}
+
+// examine runs the kit against the plugin.
+func examine(ctx context.Context, cfg plugins.Config, cases string) ([]adaptertest.Finding, error) {
+	host := plugins.NewHost(cfg)
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- host.Run(ctx) }()
+	found, err := adaptertest.Examine(ctx, host, os.DirFS(cases))
+	stop()
+	if found == nil {
+		found = []adaptertest.Finding{}
+	}
+	return found, errors.Join(err, <-done)
+}
+
+func (v verified) print(w io.Writer, cfg plugins.Config, held bool) error {
+	fmt.Fprintf(w, "%s %s: %s, protocol %d, %s\n", v.Name, v.Version, v.Domain, v.Protocol, strings.Join(v.Events, " "))
+	if held && len(v.Findings) == 0 {
+		fmt.Fprintln(w, "It clears the bar.")
+	}
+	for _, f := range v.Findings {
+		fmt.Fprintln(w, plainLines(f.String()))
+	}
+	_, err := fmt.Fprintf(w, "plugin: {command: %s, checksum: '%s'}\n", cfg.Command, v.Checksum)
+	return err
 }

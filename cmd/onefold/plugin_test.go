@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -48,5 +49,36 @@ func TestPluginFeedsTheMaster(t *testing.T) {
 	in.end()
 	if in.code != 0 || strings.Contains(in.logged.String(), "ana@example.com") { // invariant 9
 		t.Errorf("%d\n%s", in.code, in.logged)
+	}
+}
+
+// plugin verify prints what the configuration needs; plugin list tells when the file has changed since, and nothing runs it then.
+func TestPluginVerifyAndList(t *testing.T) {
+	file, checksum := builtPlugin(t)
+	out, errs, code := typed(t, "", "plugin", "verify", "--cases", "../../plugins/examples/bankfeed/cases", file)
+	if code != exitOK || !strings.Contains(out, "It clears the bar.") || !strings.Contains(out, checksum) {
+		t.Fatal(code, out, errs)
+	}
+	dir := t.TempDir()
+	cfg := configured(t, dir, "sources:\n  bank:\n    topic: bank.feed\n    "+lines(out)[len(lines(out))-1]+"\n")
+	if out, errs, code := typed(t, "", "plugin", "list", "-c", cfg); code != exitOK || !strings.Contains(out, "as pinned") {
+		t.Error(code, out, errs)
+	}
+	if out, errs, code := typed(t, "", "plugin", "verify", "--cases", dir, file); code != exitFindings {
+		t.Error(code, out, errs)
+	}
+	if _, errs, code := typed(t, "", "plugin", "verify", "--setting", "a=b", file); code != exitRuntime || !strings.Contains(errs, "no settings") {
+		t.Error(code, errs)
+	}
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := typed(t, "", "plugin", "list", "-c", cfg); code != exitFindings || !strings.Contains(out, "not the one that was pinned") {
+		t.Error(code, out)
+	}
+	for _, command := range []string{"validate", "run"} {
+		if _, errs, code := typed(t, "", command, "-c", cfg); code != exitConfig || !strings.Contains(errs, "sources.bank.plugin.checksum") {
+			t.Error(command, code, errs)
+		}
 	}
 }
