@@ -148,11 +148,11 @@ func (s *standard) link(id string) {
 
 func gender(s string) string {
 	switch toASCII(strings.TrimSpace(s)) {
-	case "m", "male", "man", "mann", "herr", "h", "homme", "hombre", "masculino", "masculin", "mannlich", "maennlich", "varon", "uomo", "maschio",
-		"muz", "muzh", "muzhskoi", "mezczyzna", "boy", "男", "男性", "남", "남성", "남자":
+	case "m", "male", "man", "mann", "herr", "h", "homme", "hombre", "masculino", "masculin", "mannlich", "maennlich", "varon", "uomo",
+		"maschio", "muz", "muzh", "muzhskoi", "mezczyzna", "boy", "男", "男性", "남", "남성", "남자":
 		return "m"
-	case "f", "female", "woman", "w", "weiblich", "frau", "femme", "mujer", "femenino", "feminino", "feminin", "donna", "femmina", "mulher", "v",
-		"vrouw", "k", "kobieta", "kvinna", "kvinne", "zena", "zh", "zhen", "zhenskii", "girl", "女", "女性", "여", "여성", "여자":
+	case "f", "female", "woman", "w", "weiblich", "frau", "femme", "mujer", "femenino", "feminino", "feminin", "donna", "femmina", "mulher",
+		"v", "vrouw", "k", "kobieta", "kvinna", "kvinne", "zena", "zh", "zhen", "zhenskii", "girl", "女", "女性", "여", "여성", "여자":
 		return "f"
 	case "x", "d", "diverse", "nonbinary", "non-binary", "other":
 		return "x"
