@@ -34,7 +34,8 @@ const (
 func arrows() map[string][]string {
 	return map[string][]string{
 		"event":                {},
-		"customer":             {"event"},
+		"customer":             {"customer/money", "event"},
+		"customer/money":       {},
 		"customer/match":       {"customer"},
 		"customer/merge":       {"customer"},
 		"adapters":             {"customer", "event"},

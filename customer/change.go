@@ -191,16 +191,12 @@ func Seal(changes []Change, m *event.Message, mapping int64) ([]Change, []event.
 // differ in their hash, so that of equal versions always the same one stands.
 func (c *Change) seal() (path, text string) {
 	c.Interactions = slices.Clone(c.Interactions)
-	if slices.ContainsFunc(c.Party, func(st Statement) bool { return st.Value.Parts != nil && len(st.Value.Parts) == 0 }) {
-		c.Party = slices.Clone(c.Party)
-	}
+	c.Party = slices.Clone(c.Party)
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s|%q|%q|", c.Op, c.Key, c.Others)
 	for i := range c.Party {
 		st := &c.Party[i]
-		if len(st.Value.Parts) == 0 {
-			st.Value.Parts = nil
-		}
+		st.settle()
 		fmt.Fprintf(h, "%q%d%v%q%s|", st.Path.String(), st.State, st.Verified, st.Value.Text, st.Value.canonical())
 	}
 	for i := range c.Interactions {
@@ -263,6 +259,9 @@ func (c *Change) check() (path, text string) {
 		if path, text := c.Party[i].check(); text != "" {
 			return path, text
 		}
+		if name := c.Party[i].Path.Name; c.Op == Consent && name != FieldConsent {
+			return name, "the operation consent states consents only: use patch"
+		}
 		size += c.Party[i].size()
 	}
 	if size > MaxStated {
@@ -295,6 +294,8 @@ func (st *Statement) check() (path, text string) {
 		return path, fmt.Sprintf("a value has at most %d parts", MaxParts)
 	case st.Value.Text != "" && len(st.Value.Parts) > 0:
 		return path, "a value is a text or has parts, not both"
+	case len(st.Value.Parts) > 0 && len(f.Parts) == 0 && path != "custom":
+		return path, "the field is a text and has no parts"
 	}
 	ok := len(st.Value.Text) <= MaxValue && clean(st.Value.Text)
 	for name, part := range st.Value.Parts {

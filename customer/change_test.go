@@ -413,3 +413,38 @@ func thousands(n int) string {
 	}
 	return s
 }
+
+// A value of nothing is cleared, what is cleared or withheld keeps no value, and a consent touches consents only.
+func TestStatementsSettle(t *testing.T) {
+	m := &event.Message{Source: "a", Topic: "t", Offset: 5, Time: start}
+	statement := func(state customer.State, v customer.Value) []customer.Statement {
+		return []customer.Statement{{Path: customer.Path{Name: "jobTitle"}, State: state, Value: v}}
+	}
+	given := statement(customer.Set, customer.Text(""))
+	for name, c := range map[string]struct {
+		party []customer.Statement
+		want  customer.State
+	}{
+		"an empty text": {given, customer.Cleared},
+		"no parts":      {statement(customer.Set, customer.Value{Parts: map[string]string{}}), customer.Cleared},
+		"cleared":       {statement(customer.Cleared, customer.Text("smith")), customer.Cleared},
+		"withheld":      {statement(customer.Redacted, customer.Text("smith")), customer.Redacted},
+		"not known":     {statement(customer.Unknown, customer.Text("smith")), customer.Unknown},
+	} {
+		sealed, refused := customer.Seal([]customer.Change{{Key: "1", Op: customer.Patch, Party: c.party}}, m, 1)
+		if len(refused) > 0 || sealed[0].Party[0].State != c.want || !sealed[0].Party[0].Value.IsZero() {
+			t.Errorf("%s: %+v, %v", name, sealed, refused)
+		}
+	}
+	if given[0].State != customer.Set {
+		t.Error("the adapter's own change was changed")
+	}
+	for name, c := range map[string]customer.Change{
+		"consent":         {Key: "1", Op: customer.Consent, Party: []customer.Statement{set("givenName", "Mallory")}},
+		"parts of a text": {Key: "1", Op: customer.Patch, Party: statement(customer.Set, customer.Value{Parts: map[string]string{"a": "b"}})},
+	} {
+		if _, refused := customer.Seal([]customer.Change{c}, m, 1); len(refused) != 1 {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}

@@ -113,8 +113,8 @@ func (w *work) surround(ctx context.Context, g *graph, edges []Edge) error {
 	for p := range g.doubt {
 		ends[p.A], ends[p.B] = true, true
 	}
-	if len(ends) > 0 { // alike records share a component, so that the first of many stands for them
-		found, err := w.tx.Nodes(ctx, slices.SortedFunc(maps.Keys(ends), compareNodes), MaxAlike+1)
+	if len(ends) > 0 { // of a node that speaks all records are read, or share a component with those that are; leavers are among them
+		found, err := w.tx.Nodes(ctx, slices.SortedFunc(maps.Keys(ends), compareNodes), MaxAlike+g.leavers+1)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -253,5 +254,99 @@ func TestUndo(t *testing.T) {
 		if got := h.customers(t); got != want {
 			t.Errorf("undone %v: %d customers, want %d", d.Undone, got, want)
 		}
+	}
+}
+
+// A key falls silent in a batch that also brings copies of both nodes that it held together: the edge between them goes all the same.
+func TestSilencedWhileCopiesArrive(t *testing.T) {
+	a, b := person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", ""), person("Ana", "Ruiz", "1980-02-03", "", "")
+	c := person("Ana", "Ruiz", "1980-02-03", "", "+34600111222")
+	changes := []customer.Change{
+		upsert("s", "a", 1, a), upsert("s", "b", 1, b), upsert("s", "a2", 1, a), upsert("s", "b2", 1, b), upsert("s", "c", 1, c),
+	}
+	whole, parts := narrowed(installation(t, 1), 2), narrowed(installation(t, 1), 2)
+	whole.absorb(t, changes...)
+	parts.absorb(t, changes[:2]...)
+	parts.absorb(t, changes[2:]...)
+	if diff := cmp.Diff(whole.canonical(t), parts.canonical(t)); diff != "" {
+		t.Errorf("cut into batches it gives other customers:\n%s", diff)
+	}
+}
+
+// A common node becomes rare again by many deletes in one batch: all that are left of it are compared again.
+func TestCommonBecomesRare(t *testing.T) {
+	thin := append(person("", "Featherstone", "", "ott@mail.test", ""), set("birthPlace", "Madrid"))
+	other := upsert("bank", "1", 1, append(person("", "Featherstone", "", "", ""), set("birthPlace", "Madrid")))
+	all, left, deletes := []customer.Change{other}, []customer.Change{other}, []customer.Change{}
+	for i := range customer.MaxAlike + 10 {
+		c := upsert("shop", fmt.Sprint(i), 1, thin)
+		if all = append(all, c); i < 10 {
+			deletes = append(deletes, customer.Change{Source: "shop", Key: c.Key, Op: customer.Delete, Version: sequence(2, "p")})
+		} else {
+			left = append(left, c)
+		}
+	}
+	whole, parts := open2(t, 1), open2(t, 1)
+	whole.absorb(t, left...)
+	parts.absorb(t, all...)
+	parts.absorb(t, deletes...)
+	if a, b := whole.customers(t), parts.customers(t); a != b {
+		t.Errorf("%d customers, and %d where there were more before", a, b)
+	}
+}
+
+// A source joins parties of its own that each have a number which a party has one of: that they are one is its word, by whatever way.
+func TestSourceMergesWhatHasNumbers(t *testing.T) {
+	numbered := func(i int) customer.Change {
+		id := identifier("customerNumber", fmt.Sprint("7700", i), customer.S4)
+		id.Verified = true
+		return upsert("bank", fmt.Sprint(i), 1, append(person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", ""), id))
+	}
+	merge := func(version int, into string, losers ...string) customer.Change {
+		return customer.Change{Source: "bank", Key: into, Others: losers, Op: customer.Merge, Version: sequence(version, "p")}
+	}
+	for name, merges := range map[string][]customer.Change{
+		"of three":   {merge(2, "0", "1", "2")},
+		"of four":    {merge(2, "0", "1", "2", "3")},
+		"one by one": {merge(2, "1", "2"), merge(3, "0", "1")},
+	} {
+		h := open(t)
+		for i := range 4 {
+			h.absorb(t, numbered(i))
+		}
+		h.absorb(t, merges...)
+		if name != "of four" {
+			h.absorb(t, customer.Change{Source: "bank", Key: "3", Op: customer.Delete, Version: sequence(2, "p")})
+		}
+		if got := h.customers(t); got != 1 {
+			t.Errorf("a merge %s leaves %d customers", name, got)
+		}
+	}
+}
+
+// What is said of why two are apart is true, also where nothing but a silent key or a common node keeps them so.
+func TestWhyOfTheSilent(t *testing.T) {
+	ana := person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", "+34600111222")
+	h := narrowed(installation(t, 1), 1)
+	h.absorb(t, upsert("a", "1", 1, ana[:3]), upsert("b", "1", 1, ana[1:4]), upsert("c", "1", 1, ana))
+	why, err := h.Why(t.Context(), "a/1", "c/1")
+	if err != nil || why.Same || !strings.Contains(why.Verdict, "too many") {
+		t.Errorf("%+v, %v", why, err)
+	}
+	for _, k := range why.Keys {
+		if !k.Generic {
+			t.Errorf("key %s is said to speak", k.Type)
+		}
+	}
+}
+
+// A party that is deleted, and comes back as somebody else, over and over, is named in a bounded number of questions.
+func TestBornAgainAndAgain(t *testing.T) {
+	h := open(t)
+	for i := range 40 {
+		h.absorb(t, upsert("a", "1", 3*i+1, person(fmt.Sprint("Nam", i), "Quill", "", fmt.Sprintf("u%d@mail.test", i), "")))
+		h.absorb(t, upsert("b", fmt.Sprint(i), 1, person(fmt.Sprint("Nam", i), "Quill", "", fmt.Sprintf("u%d@mail.test", i), "")))
+		h.absorb(t, customer.Change{Source: "a", Key: "1", Op: customer.Delete, Version: sequence(3*i+2, "p")})
+		h.sound(t)
 	}
 }

@@ -167,7 +167,7 @@ type Explanation struct {
 // SharedKey is a key that two records share.
 type SharedKey struct {
 	Type    string `json:"type"`
-	Generic bool   `json:"generic"` // over its cap: it proposes nothing
+	Generic bool   `json:"generic"` // over its cap, or held by a node that is too common: it proposes nothing
 }
 
 // Why explains two parties to each other. Each is named by a customer's id, a record's id, or source/key; of a customer the
@@ -366,7 +366,10 @@ func (w *work) sharedKeys(ctx context.Context, a, b *Features) ([]SharedKey, err
 	}
 	out := make([]SharedKey, len(keys))
 	for i, k := range keys {
-		out[i] = SharedKey{Type: k.Type, Generic: len(holders[i]) > w.limit(k.Type)}
+		held := func(n NodeID) bool {
+			return slices.ContainsFunc(holders[i], func(h Holder) bool { return h.Node == n })
+		}
+		out[i] = SharedKey{Type: k.Type, Generic: len(holders[i]) > w.limit(k.Type) || !held(a.Node) || !held(b.Node)}
 	}
 	return out, nil
 }
@@ -379,7 +382,7 @@ func (x *Explanation) sentence() string {
 		return "kept apart by a decision of " + x.Decision.Author
 	case x.Decision != nil && x.Same:
 		return "joined by a decision of " + x.Decision.Author
-	case x.Rule == CannotLink:
+	case x.Rule == CannotLink && !x.Same:
 		return "kept apart: they hold different verified identifiers of a kind of which a party has one"
 	case x.Rule == MustLink && x.Same:
 		return "joined: they share a strong identifier, or their source joined them"
@@ -387,6 +390,8 @@ func (x *Explanation) sentence() string {
 		return fmt.Sprintf("one customer by way of %d other records; between these two alone %s", len(x.Path), relation)
 	case x.Same:
 		return "joined: " + relation
+	case x.Weight >= x.Threshold && !slices.ContainsFunc(x.Keys, func(k SharedKey) bool { return !k.Generic }):
+		return "not joined, although there is " + relation + ": all that they share is held by too many to propose anybody"
 	case x.Weight >= x.Threshold:
 		return "not joined, although there is " + relation + ": other records of the two customers speak against it"
 	default:

@@ -269,15 +269,20 @@ func (n *naming) birth(ctx context.Context) error {
 			nameless = append(nameless, c)
 		}
 	}
-	for i := 0; len(nameless) > 0; i++ { // a second round is needed only by records whose own first ids stand for others
-		var ids []CustomerID
-		for _, c := range nameless {
-			for _, id := range c.records {
-				ids = append(ids, id.Birth(i))
+	for i, read := 0, 0; len(nameless) > 0; i++ { // a second round is needed only by records whose own first ids stand for others
+		if i == read { // ever more rounds at once: a record may have been born often
+			read = 2*read + 1
+			var ids []CustomerID
+			for _, c := range nameless {
+				for _, id := range c.records {
+					for round := i; round < read; round++ {
+						ids = append(ids, id.Birth(round))
+					}
+				}
 			}
-		}
-		if err := n.customers(ctx, n.known, ids); err != nil {
-			return err
+			if err := n.customers(ctx, n.known, ids); err != nil {
+				return err
+			}
 		}
 		nameless = slices.DeleteFunc(nameless, func(c *cluster) bool {
 			for _, rec := range c.records {

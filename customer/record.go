@@ -130,7 +130,7 @@ func (r *Record) links() []RecordID {
 }
 
 // Cells answers what stands: per path the cell that is Set, in the order of paths. Where several scopes
-// speak about one path, the latest by the source's clock stands. Not to be changed.
+// set or clear one path, the latest by the source's clock stands. Not to be changed.
 func (r *Record) Cells() []*Cell {
 	n := 0
 	for i := range r.Scopes {
@@ -139,7 +139,7 @@ func (r *Record) Cells() []*Cell {
 	out := make([]*Cell, 0, n)
 	for i := range r.Scopes {
 		for j := range r.Scopes[i].Cells {
-			if c := &r.Scopes[i].Cells[j]; c.Standing() == Set {
+			if c := &r.Scopes[i].Cells[j]; c.Standing() == Set || c.Standing() == Cleared && len(r.Scopes) > 1 {
 				out = append(out, c)
 			}
 		}
@@ -150,7 +150,8 @@ func (r *Record) Cells() []*Cell {
 	slices.SortStableFunc(out, func(a, b *Cell) int {
 		return cmp.Or(a.Path.Compare(b.Path), b.At.Compare(a.At), b.Version.Compare(a.Version))
 	})
-	return slices.CompactFunc(out, func(a, b *Cell) bool { return a.Path == b.Path })
+	out = slices.CompactFunc(out, func(a, b *Cell) bool { return a.Path == b.Path })
+	return slices.DeleteFunc(out, func(c *Cell) bool { return c.State == Cleared })
 }
 
 // Clone answers a copy that can be folded into without the original noticing.
@@ -194,6 +195,7 @@ func (r *Record) Fold(op Op, c *Change, statements []Statement) (event.Outcome, 
 	newest, known := later(s.Head, s.Deleted), c.Version == s.Head || c.Version == s.Deleted
 	won, full := false, false
 	if op == Delete {
+		won = s.shows(c.Version)
 		s.Deleted = later(s.Deleted, c.Version)
 		s.purge()
 	} else {
@@ -259,6 +261,13 @@ func (s *Scope) state(st *Statement, c *Change, left *room) (won, known bool) {
 		}
 	}
 	return won, known
+}
+
+// shows tells whether a value stands that a delete of that version hides.
+func (s *Scope) shows(v Version) bool {
+	return slices.ContainsFunc(s.Cells, func(c Cell) bool {
+		return c.Path.Name != FieldLink && c.Standing() == Set && c.Version.Compare(v) <= 0
+	})
 }
 
 // silence marks the paths that a whole statement omits as absent, and answers whether one that stood is so now. The statement's own

@@ -228,3 +228,36 @@ func TestRoomIsMadeUnseen(t *testing.T) {
 		}
 	})
 }
+
+// Where several scopes speak about one path, the latest word stands, also if it is that there is no value.
+func TestClearedByALaterScope(t *testing.T) {
+	r := &customer.Record{}
+	job := customer.Path{Name: "jobTitle"}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r.Fold(customer.Patch, &customer.Change{Version: sequence(1, "party"), At: at}, []customer.Statement{{Path: job, State: customer.Set, Value: customer.Text("smith")}})
+	r.Fold(customer.Patch, &customer.Change{Version: sequence(1, "order"), At: at.Add(time.Hour)}, []customer.Statement{{Path: job, State: customer.Cleared}})
+	if got := r.Cells(); len(got) != 0 {
+		t.Errorf("cleared an hour later, it still says %v", got[0].Value)
+	}
+	r.Fold(customer.Patch, &customer.Change{Version: sequence(2, "party"), At: at.Add(2 * time.Hour)}, []customer.Statement{{Path: job, State: customer.Set, Value: customer.Text("baker")}})
+	if got := r.Cells(); len(got) != 1 || got[0].Value.Text != "baker" {
+		t.Errorf("said again later, it is %v", got)
+	}
+}
+
+// A delete that comes late, and takes away what an older statement said, is no stale one.
+func TestLateDeleteIsApplied(t *testing.T) {
+	r := &customer.Record{}
+	fold := func(op customer.Op, n int, sts ...customer.Statement) event.Outcome {
+		o, _ := r.Fold(op, &customer.Change{Version: sequence(n, "p")}, sts)
+		return o
+	}
+	fold(customer.Upsert, 1, set("jobTitle", "smith"))
+	fold(customer.Patch, 3, set("note", "x"))
+	if o := fold(customer.Delete, 2); o != event.Applied {
+		t.Errorf("it is %s", o)
+	}
+	if o := fold(customer.Delete, 2); o != event.Duplicate {
+		t.Errorf("again it is %s", o)
+	}
+}

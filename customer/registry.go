@@ -279,6 +279,10 @@ func (r *Registry) decide(ctx context.Context, d Decision) error {
 	if err := signed(d.Author, d.At); err != nil {
 		return err
 	}
+	if len(d.Reason) > MaxValue || !clean(d.Reason) || len(d.ID) > MaxKey || !clean(d.ID) {
+		return event.Errorf(event.Permanent, "validation", "reason",
+			"a reason is at most %d bytes of UTF-8 without NUL, an id %d: say it shorter", MaxValue, MaxKey)
+	}
 	if d.ID == "" {
 		d.ID = d.id()
 	}
@@ -297,17 +301,6 @@ func (r *Registry) decide(ctx context.Context, d Decision) error {
 		}
 		return r.settle(ctx, tx, d, d.At)
 	})
-}
-
-// signed tells whose decision it is that cannot be taken.
-func signed(author string, at time.Time) error {
-	if author == "" {
-		return event.Errorf(event.Permanent, "validation", "author", "a decision names its author: say who decides")
-	}
-	if at.IsZero() {
-		return event.Errorf(event.Permanent, "validation", "at", "a decision carries the time at which it was made: state it")
-	}
-	return nil
 }
 
 // settle lays a decision down, and brings the customers up to date with it.

@@ -35,6 +35,8 @@ type graph struct {
 	now      map[Key]map[NodeID]bool // and after this transaction
 	generic  map[Key]bool            // of those keys: does it propose nobody now
 	sample   map[NodeID]RecordID     // a record that says, or said, what the node says
+	resident map[NodeID]RecordID     // one that the store knows under the node: leads to its component
+	leavers  int                     // most that leave one node
 	pairs    map[NodePair]bool       // to be scored
 	doubt    map[NodePair]bool       // edges that may have lost the key they stood on
 }
@@ -44,7 +46,7 @@ type graph struct {
 func (w *work) resolve(ctx context.Context) error {
 	g := &graph{
 		features: map[NodeID]*Features{}, born: map[NodeID]bool{}, died: map[NodeID]bool{}, generic: map[Key]bool{},
-		sample: map[NodeID]RecordID{}, pairs: map[NodePair]bool{}, doubt: map[NodePair]bool{},
+		sample: map[NodeID]RecordID{}, resident: map[NodeID]RecordID{}, pairs: map[NodePair]bool{}, doubt: map[NodePair]bool{},
 	}
 	if err := w.meet(ctx, g); err != nil {
 		return err
@@ -155,9 +157,9 @@ func (w *work) reindex(ctx context.Context, g *graph) error {
 
 // census counts the records of the nodes that some join or leave.
 func (w *work) census(ctx context.Context, g *graph, joins, leaves map[NodeID][]RecordID) error {
-	nodes, most := []NodeID{}, 0
+	var nodes []NodeID
 	for n, ids := range leaves {
-		nodes, most = append(nodes, n), max(most, len(ids))
+		nodes, g.leavers = append(nodes, n), max(g.leavers, len(ids))
 	}
 	for n := range joins {
 		if leaves[n] == nil {
@@ -168,7 +170,7 @@ func (w *work) census(ctx context.Context, g *graph, joins, leaves map[NodeID][]
 	if len(nodes) == 0 {
 		return nil
 	}
-	stored, err := w.tx.Nodes(ctx, nodes, MaxAlike+most+1)
+	stored, err := w.tx.Nodes(ctx, nodes, MaxAlike+g.leavers+1)
 	if err != nil {
 		return err
 	}
@@ -269,6 +271,7 @@ func (w *work) read(ctx context.Context, g *graph, keys []Key, more int) error {
 		for i, hs := range found {
 			g.old[some[i]] = hs
 			for _, h := range hs {
+				g.resident[h.Node] = h.Record
 				if _, known := g.sample[h.Node]; !known {
 					g.sample[h.Node] = h.Record
 				}
@@ -313,7 +316,7 @@ func (w *work) question(ctx context.Context, g *graph, silenced map[NodeID][]Key
 	}
 	var of []RecordID
 	for n := range silenced {
-		of = append(of, g.sample[n])
+		of = append(of, g.resident[n])
 	}
 	comps, err := w.tx.Components(ctx, distinct(of))
 	if err != nil {

@@ -3,6 +3,7 @@ package match
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -38,12 +39,11 @@ type clustering struct {
 	edges   []link // strongest first
 	same    []link // decisions, by pair
 	apart   map[[2]int]bool
-	linked  map[[2]int]bool  // by a source
+	party   sets             // units that a source has joined, and their exclusive numbers
 	known   map[[2]int]*link // edges by numbers
 	class   []int            // the first unit with equal features: its pairs weigh the same
 	seen    map[[2]int]int32 // votes of pairs without an edge, by class
-	excuse  map[[2]string]bool
-	bearer  []bool // holds an exclusive number
+	bearer  []bool           // holds an exclusive number
 }
 
 // link is an edge between two numbered units, the smaller first.
@@ -58,8 +58,8 @@ type link struct {
 
 func (m *Matcher) newClustering(records []*customer.Features, edges []customer.Edge, decisions []customer.Decision) *clustering {
 	g := &clustering{
-		m: m, at: make(map[customer.RecordID]int, len(records)), apart: map[[2]int]bool{}, linked: map[[2]int]bool{},
-		known: map[[2]int]*link{}, seen: map[[2]int]int32{},
+		m: m, at: make(map[customer.RecordID]int, len(records)), party: sets{},
+		apart: map[[2]int]bool{}, known: map[[2]int]*link{}, seen: map[[2]int]int32{},
 	}
 	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b *customer.Features) int {
@@ -68,8 +68,12 @@ func (m *Matcher) newClustering(records []*customer.Features, edges []customer.E
 	records = slices.CompactFunc(records, func(a, b *customer.Features) bool { return a.Record == b.Record })
 	of := g.units(records, decisions)
 	for _, e := range edges {
-		for _, a := range of[e.A] {
-			for _, b := range of[e.B] {
+		as, bs := of[e.A], of[e.B]
+		if !e.Joins() { // joins nobody: it only tells who is near whom
+			as, bs = as[:min(1, len(as))], bs[:min(1, len(bs))]
+		}
+		for _, a := range as {
+			for _, b := range bs {
 				g.edge(a, b, e)
 			}
 		}
@@ -153,32 +157,35 @@ func (g *clustering) edge(a, b int, e customer.Edge) {
 	}
 }
 
-// links adds what the sources themselves have joined, and notes the exclusive numbers that they have declared to be one party's by it.
+// links adds what the sources themselves have joined. All exclusive numbers of records that are joined so, by whatever way, are declared to
+// be one party's by it.
 func (g *clustering) links(records []*customer.Features) {
-	g.excuse = map[[2]string]bool{}
 	for _, f := range records {
 		for _, l := range f.Links {
 			a := g.at[f.Record]
 			b, ok := g.at[l]
-			p := [2]int{min(a, b), max(a, b)}
-			if !ok || a == b || g.linked[p] {
+			if !ok || a == b {
 				continue
 			}
-			g.linked[p] = true
 			e, _ := g.m.Score(g.nodes[a], g.nodes[b])
 			e.Rule = customer.MustLink
 			g.edge(a, b, e)
-			if g.bearer[a] && g.bearer[b] {
-				conflict(g.nodes[a].Identifiers, g.nodes[b].Identifiers, func(x, y *customer.Identifier) bool {
-					g.excuse[numbers(x, y)] = true
-					return true
-				})
+			for _, unit := range []int{a, b} {
+				name := strconv.Itoa(unit)
+				g.party.join(strconv.Itoa(a), name)
+				for i := range g.nodes[unit].Identifiers {
+					if id := &g.nodes[unit].Identifiers[i]; exclusive(id) {
+						g.party.join(name, issued(id))
+					}
+				}
 			}
 		}
 	}
 }
 
-func (g *clustering) excused(x, y *customer.Identifier) bool { return g.excuse[numbers(x, y)] }
+func (g *clustering) excused(x, y *customer.Identifier) bool {
+	return g.party.root(issued(x)) == g.party.root(issued(y))
+}
 
 // parts answers the connected parts by edges and same-decisions, none of more than MaxComponent units: the weakest edges of the
 // whole are left out in ascending order until that holds. Decisions are kept; people do not make thousands.
@@ -319,7 +326,7 @@ func (d *division) decidedApart(x, y []int) bool {
 func (d *division) barred(x, y []int) bool {
 	return d.anyPair(x, y, func(a, b int) bool {
 		if d.bearer[a] && d.bearer[b] {
-			return !d.linked[[2]int{a, b}] && conflict(d.nodes[a].Identifiers, d.nodes[b].Identifiers, d.excused)
+			return conflict(d.nodes[a].Identifiers, d.nodes[b].Identifiers, d.excused)
 		}
 		l := d.known[[2]int{a, b}]
 		return l != nil && l.rule == customer.CannotLink

@@ -19,7 +19,7 @@ const maxKeys = 64
 // speak only where they are rare, and one that grows hot costs little before it falls silent.
 const LooseCap = 25
 
-// keyStrong is the type of keys that prove who a record is; they have no cap.
+// keyStrong is the type of keys that prove who a record is; the matcher does not cap them, customer.MaxHolders does.
 const keyStrong = "id4"
 
 // Cap answers how many distinct holders a key of that type may have before it proposes nothing; 0 is no cap.

@@ -364,8 +364,19 @@ func twins(levels []uint8) bool {
 	return len(levels) == comparisons && levels[cGiven] < nameClose && levels[cEmail] < emailLocal
 }
 
-// numbers names a pair of identifiers, whichever comes first.
-func numbers(x, y *customer.Identifier) [2]string {
-	a, b := x.Type+"\x00"+x.Issuer+"\x00"+x.Value, y.Type+"\x00"+y.Issuer+"\x00"+y.Value
-	return [2]string{min(a, b), max(a, b)}
+// issued names an identifier; no unit of a clustering is called so.
+func issued(id *customer.Identifier) string { return id.Type + "\x00" + id.Issuer + "\x00" + id.Value }
+
+// sets is disjoint sets of names.
+type sets map[string]string
+
+func (s sets) root(name string) string {
+	up, ok := s[name]
+	if !ok || up == name {
+		return name
+	}
+	s[name] = s.root(up)
+	return s[name]
 }
+
+func (s sets) join(a, b string) { s[s.root(a)] = s.root(b) }
