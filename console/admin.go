@@ -29,7 +29,7 @@ type Readiness struct {
 type Check struct {
 	Name   string `json:"name"` // store broker source/shop-eu
 	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"` // what is wrong and what is being done about it
+	Detail string `json:"detail,omitempty"` // what is wrong and what is being done about it; of what is OK, what was given up
 }
 
 // readyPatience bounds how long readiness may be asked for.

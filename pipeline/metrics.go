@@ -27,6 +27,8 @@ type Metrics struct {
 	held, info     *prometheus.GaugeVec
 	silenced       *prometheus.CounterVec
 	largest        *prometheus.GaugeVec
+	truncated      prometheus.Counter
+	refused        *prometheus.CounterVec
 	mapping        prometheus.Observer // of stage
 	publishing     prometheus.Observer
 	absorbing      prometheus.Observer
@@ -43,6 +45,9 @@ const other = "other"
 func reasons() []string {
 	return []string{"decode", "schema", "mapping", "validation", "too_large", "plugin", "internal", other}
 }
+
+// refusals are the codes of what cannot be published for good.
+func refusals() []string { return []string{"too_large", "validation", other} }
 
 // NewMetrics makes the pipeline's metrics in a registry. A registry takes one Metrics; nil makes a registry that nobody reads.
 func NewMetrics(reg *prometheus.Registry) *Metrics {
@@ -67,12 +72,17 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		splits:    counter("identity_splits_total", "Customers that were split from another.", "mode"),
 		silenced: counter("identity_identifiers_silenced_total",
 			"Strong identifiers that came to be held by more nodes than can be one party.", "entity"),
-		held:    gauge("partitions_held", "Partitions that stand still because a message of theirs is being tried again.", "source"),
-		info:    gauge("adapter_info", "Adapters in use; the value is 1.", "adapter", "kind", "version"),
+		held: gauge("partitions_held", "Partitions that stand still because a message of theirs is being tried again.", "source"),
+		info: gauge("adapter_info", "Adapters in use; the value is 1.", "adapter", "kind", "version"),
+		truncated: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "onefold", Name: "outbox_truncated_total",
+			Help: "Versions of customers too large for the topic, published in a shorter form.",
+		}),
+		refused: counter("outbox_refused_total", "Versions of customers that the broker refuses for good: they were passed.", "reason"),
 		largest: gauge("identity_largest_cluster_records", "Records of the largest component touched since the start.", "entity"),
 	}
 	reg.MustRegister(m.ledger, m.size, m.latency, m.stage, m.storeOp, m.candidates, m.dead, m.retries, m.decisions, m.merges,
-		m.splits, m.held, m.info, m.silenced, m.largest)
+		m.splits, m.held, m.info, m.silenced, m.largest, m.truncated, m.refused)
 	m.prepare()
 	return m
 }
@@ -85,6 +95,9 @@ func (m *Metrics) prepare() {
 		for _, class := range []event.Class{event.Retryable, event.Throttled, event.Auth, event.Permanent} {
 			m.retries.WithLabelValues(stage, string(class))
 		}
+	}
+	for _, reason := range refusals() {
+		m.refused.WithLabelValues(reason)
 	}
 	for _, op := range []string{opApply, opClaim, opRelease} {
 		for _, result := range []string{"ok", "error"} {

@@ -43,7 +43,7 @@ func recordOf(m *message.Message) (record, error) {
 	if at, ok := m.Metadata[TimeMetadata]; ok {
 		var err error
 		if r.time, err = time.Parse(time.RFC3339Nano, at); err != nil {
-			return record{}, event.Errorf(event.Permanent, "validation", TimeMetadata, "not a time of RFC 3339, such as 2026-01-31T09:30:00Z")
+			return record{}, event.Errorf(event.Poison, "validation", TimeMetadata, "not a time of RFC 3339, such as 2026-01-31T09:30:00Z")
 		}
 	}
 	if _, ok := m.Metadata[IDHeader]; !ok {
@@ -389,8 +389,9 @@ func (w *work) judge(code int16) {
 func (w *work) refusal(err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		return event.Errorf(event.Permanent, "too_large", "", "partition %d refuses the batch: %w. Raise the topic's max.message.bytes, "+
-			"or write less at once", w.partition, err)
+		return event.Errorf(event.Permanent, "too_large", "", "partition %d: %w. Raise the topic's max.message.bytes", w.partition, err)
+	case errors.Is(err, kerr.InvalidRecord), errors.Is(err, kerr.InvalidTimestamp):
+		return event.Errorf(event.Poison, "validation", "", "partition %d refuses a record of the batch: %w", w.partition, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return event.Errorf(event.Auth, "broker", "", "the broker lets this user not write: %w: grant it WRITE on the topic and "+
 			"IDEMPOTENT_WRITE on the cluster", err)

@@ -101,7 +101,7 @@ func TestPublishedTime(t *testing.T) {
 	good.Metadata = message.Metadata{kafka.TimeMetadata: "2026-01-02T03:04:05.678+01:00", kafka.IDHeader: "1"}
 	bad.Metadata = message.Metadata{kafka.TimeMetadata: "yesterday"}
 	var e *event.Error
-	if err := p.Publish(topic, good, bad); !errors.As(err, &e) || e.Class != event.Permanent || e.Path != kafka.TimeMetadata {
+	if err := p.Publish(topic, good, bad); !errors.As(err, &e) || e.Class != event.Poison || e.Path != kafka.TimeMetadata {
 		t.Fatalf("got %v", err)
 	}
 	if err := p.Publish(topic, good); err != nil {
@@ -284,8 +284,8 @@ func TestProduceCodes(t *testing.T) {
 		{err: kerr.UnknownProducerID, anew: true},
 		{err: kerr.MessageTooLarge, class: event.Permanent, reason: "too_large"},
 		{err: kerr.RecordListTooLarge, class: event.Permanent, reason: "too_large"},
-		{err: kerr.InvalidRecord, class: event.Permanent, reason: "broker"},
-		{err: kerr.InvalidTimestamp, class: event.Permanent, reason: "broker"},
+		{err: kerr.InvalidRecord, class: event.Poison, reason: "validation"},
+		{err: kerr.InvalidTimestamp, class: event.Poison, reason: "validation"},
 		{err: kerr.InvalidTopicException, class: event.Permanent, reason: "broker"},
 		{err: kerr.PolicyViolation, class: event.Permanent, reason: "broker"},
 		{err: kerr.TopicAuthorizationFailed, class: event.Auth, reason: "broker"},
