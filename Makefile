@@ -63,6 +63,7 @@ test-full: ## Race detector, faults, kills, fuzzing, the whole of the Kafka test
 .PHONY: unit
 unit: ## Every test once, in random order
 	@deploy/test/need.sh kcat || [ $$? -eq 1 ]
+	@deploy/test/need.sh python || [ $$? -eq 1 ]
 	go test -shuffle=on -timeout 10m ./...
 
 .PHONY: smoke
@@ -110,8 +111,9 @@ fmt: $(LINT) ## Format the code
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: $(BUF) ## Make generated files anew: the messages of plugins/proto
+generate: $(BUF) ## Make generated files anew: the messages of plugins/proto, in Go and for Python
 	cd plugins/proto && $(CURDIR)/$(BUF) generate
+	go test ./plugins/proto -run TestPythonStub -update
 
 .PHONY: verify
 verify: $(LINT) ## What must hold before a change goes in, without tests: format, vet, lint, go.mod, layout

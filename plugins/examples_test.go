@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/onefold/onefold/adapters/adaptertest"
@@ -55,4 +57,38 @@ func TestBankfeedClearsTheBar(t *testing.T) {
 	}
 	h := hosted(t, plugins.Config{Command: built(t, "./examples/bankfeed"), Stderr: os.Stderr})
 	adaptertest.Run(t, h, os.DirFS("examples/bankfeed/cases"))
+}
+
+// python answers a Python that has grpcio. Without one the test is left out, unless ONEFOLD_TEST_REQUIRE names python.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("ONEFOLD_TEST_PYTHON"), "python3", "/usr/bin/python3"} {
+		file, err := exec.LookPath(name)
+		if err == nil && exec.CommandContext(t.Context(), file, "-c", "import grpc").Run() == nil {
+			return file
+		}
+	}
+	const lacks = "the example in Python needs python3 with grpcio: apt-get install python3-grpcio"
+	if slices.Contains(strings.Split(os.Getenv("ONEFOLD_TEST_REQUIRE"), ","), "python") {
+		t.Fatal(lacks)
+	}
+	t.Skip("LEFT OUT: " + lacks)
+	return ""
+}
+
+// packed makes one file of the example in Python, as docs/plugins.md says.
+func packed(t *testing.T) string {
+	t.Helper()
+	interpreter, file := python(t), filepath.Join(t.TempDir(), "loyalty.pyz")
+	cmd := exec.CommandContext(t.Context(), interpreter, "-m", "zipapp", "examples/loyalty", "-o", file, "-p", interpreter)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return file
+}
+
+// The same kit, against a plugin that has nothing of Go in it.
+func TestLoyaltyClearsTheBar(t *testing.T) {
+	h := hosted(t, plugins.Config{Command: packed(t), Stderr: os.Stderr})
+	adaptertest.Run(t, h, os.DirFS("examples/loyalty/cases"))
 }

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -103,9 +101,6 @@ func raw(s *odd, line string) {
 	}
 	g := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	proto.RegisterAdapterServer(g, s)
-	well := health.NewServer()
-	well.SetServingStatus("plugin", grpc_health_v1.HealthCheckResponse_SERVING)
-	grpc_health_v1.RegisterHealthServer(g, well)
 	fmt.Printf(line, socket)
 	_ = g.Serve(l)
 }

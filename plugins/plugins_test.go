@@ -449,3 +449,32 @@ func TestVerify(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The page of plugins has the limits that the code has.
+func TestDocumentedLimits(t *testing.T) {
+	page, err := os.ReadFile("../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		fmt.Sprintf("| records a call | %d |", plugins.DefaultBatch),
+		fmt.Sprintf("a call | %d MiB; a larger", plugins.DefaultBatchBytes>>20),
+		fmt.Sprintf("| bytes of an answer | %d MiB |", plugins.DefaultAnswerBytes>>20),
+		fmt.Sprintf("for others | %d ms |", plugins.DefaultLinger.Milliseconds()),
+		fmt.Sprintf("| calls at a time | %d |", plugins.DefaultWindow),
+		fmt.Sprintf("| a call | %s |", spaced(plugins.DefaultCall)),
+		fmt.Sprintf("| an answer to Health, asked every %s | %s |", spaced(plugins.DefaultHealthEvery), spaced(plugins.DefaultHealth)),
+		fmt.Sprintf("| from the start to the first answers | %s |", spaced(plugins.DefaultStart)),
+		fmt.Sprintf("| memory | %d MiB,", plugins.DefaultMemory>>20),
+		fmt.Sprintf("started again after %.1f s, then after twice as long each time, at most %s", plugins.DefaultRestartMin.Seconds(), spaced(plugins.DefaultRestartMax)),
+	} {
+		if !strings.Contains(string(page), row) {
+			t.Errorf("docs/plugins.md does not say %q", row)
+		}
+	}
+	if plugins.DefaultStrikes != 3 || plugins.DefaultBreaker != 5 {
+		t.Error("docs/plugins.md says three times alone and five failures")
+	}
+}
+
+func spaced(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }

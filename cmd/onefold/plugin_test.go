@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -81,4 +83,63 @@ func TestPluginVerifyAndList(t *testing.T) {
 			t.Error(command, code, errs)
 		}
 	}
+}
+
+// docs/plugins.md, "Write a plugin in ten minutes", to the letter: its files are written, its commands run, and the configuration that
+// comes of them is served. Only go get is not done: a workspace puts this module where it would put a published one.
+func TestPageOfPluginsToTheLetter(t *testing.T) {
+	page, err := os.ReadFile("../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, walk, _ := strings.Cut(string(page), "## Write a plugin in ten minutes")
+	walk, _, _ = strings.Cut(walk, "\n## ")
+	dir, bin, root := t.TempDir(), t.TempDir(), filepath.Dir(filepath.Dir(mustAbs(t, ".")))
+	if err := os.Symlink(mustAbs(t, os.Args[0]), filepath.Join(bin, "onefold")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "go.work", "go "+strings.TrimPrefix(runtime.Version(), "go")+"\n\nuse (\n\t./tickets\n\t"+root+"\n)\n")
+	steps := regexp.MustCompile("(?s)(?:`([\\w./-]+)`:\n\n)?```(\\w+)\n(.*?)```").FindAllStringSubmatch(walk, -1)
+	for _, step := range steps {
+		name, kind, text := step[1], step[2], step[3]
+		if name != "" {
+			write(t, dir, name, text)
+			continue
+		}
+		if kind != "sh" {
+			t.Fatalf("a block of %s without a file's name", kind)
+		}
+		text = strings.ReplaceAll(text, "go get github.com/onefold/onefold\n", "")
+		cmd := exec.CommandContext(t.Context(), "bash", "-euc", text)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), asProgram+"=1", "GOWORK="+filepath.Join(dir, "go.work"), "GOFLAGS=", "PATH="+bin+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s\n%v\n%s", text, err, out)
+		}
+		if strings.Contains(text, "--cases") && !strings.Contains(string(out), "It clears the bar.") {
+			t.Errorf("%s", out)
+		}
+	}
+	if len(steps) != 6 {
+		t.Errorf("%d steps", len(steps))
+	}
+	ours, err := os.ReadFile(filepath.Join(dir, "tickets", "onefold.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sources, _ := strings.Cut(string(ours), "sources:")
+	in := serve(t, configured(t, filepath.Join(dir, "tickets"), "sources:"+sources))
+	produce(t, in.Broker, &kgo.Record{Topic: "tickets", Value: []byte(
+		`{"id": 1, "subject": "Hello", "created_at": "2026-03-01T10:00:00Z", "requester": {"id": 7, "name": "Ana Lima", "email": "ana@example.com"}}`)})
+	eventually(t, 20*time.Second, "the customer is found", func() bool { return len(in.find(t, "ana@example.com")) == 1 })
+}
+
+func mustAbs(t *testing.T, name string) string {
+	t.Helper()
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# need.sh race|kafka|kcat: does this machine have what a part of the tests needs?
+# need.sh race|kafka|kcat|python: does this machine have what a part of the tests needs?
 #
 # Exit 0: yes. Exit 1: no, and one line says what is missing and how to have it. Exit 3: no, and ONEFOLD_TEST_REQUIRE (a list
-# such as race,kafka,kcat) says that this part must not be left out.
+# such as race,kafka,kcat,python) says that this part must not be left out.
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -20,8 +20,14 @@ kcat)
 	if has kcat; then exit 0; fi
 	lacks="the tests with another Kafka client need kcat" remedy="apt-get install kcat"
 	;;
+python)
+	for python in "${ONEFOLD_TEST_PYTHON-}" python3 /usr/bin/python3; do
+		if "$python" -c "import grpc" >/dev/null 2>&1; then exit 0; fi
+	done
+	lacks="the plugin in Python needs python3 with grpcio" remedy="apt-get install python3-grpcio"
+	;;
 *)
-	echo "need.sh: race, kafka or kcat is expected" >&2
+	echo "need.sh: race, kafka, kcat or python is expected" >&2
 	exit 2
 	;;
 esac
