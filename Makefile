@@ -58,12 +58,17 @@ test: ## Lint, vet and every test, and a smoke test on a real Apache Kafka (12 m
 
 .PHONY: test-full
 test-full: ## Race detector, faults, kills, fuzzing, the whole of the Kafka tests on a real one (30 minutes at most)
-	@$(MAKE) race faults kafka fuzz
+	@$(MAKE) alerts race faults kafka fuzz
+
+.PHONY: alerts
+alerts: ## The Prometheus rules: each alert fires where it should, and not where it should not
+	@$(call with,promtool,cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules tests/*.yml)
 
 .PHONY: unit
 unit: ## Every test once, in random order
 	@deploy/test/need.sh kcat || [ $$? -eq 1 ]
 	@deploy/test/need.sh python || [ $$? -eq 1 ]
+	@deploy/test/need.sh promtool || [ $$? -eq 1 ]
 	go test -shuffle=on -timeout 10m ./...
 
 .PHONY: smoke

@@ -18,6 +18,7 @@ type LagState struct {
 	HighWatermark int64     // offset after the last record; negative where unknown
 	Waiting       int       // fetched and not taken effect
 	LastTime      time.Time // of the last message fetched; zero where none was
+	Halted        bool      // nothing more is read until a person has mended something
 }
 
 // records answers how many records have not taken effect; it is never negative.
@@ -38,14 +39,16 @@ func (m *Metrics) WatchLag(state func() []LagState, now func() time.Time) {
 		seconds: prometheus.NewDesc("onefold_kafka_consumer_lag_seconds",
 			"Age of the last record read where others wait behind it; 0 where none does.", []string{"source"}, nil),
 		assigned: prometheus.NewDesc("onefold_kafka_assigned_partitions", "Partitions that this process reads.", []string{"source"}, nil),
+		halted: prometheus.NewDesc("onefold_kafka_halted_partitions",
+			"Partitions of which nothing more is read until a person has mended something.", []string{"source"}, nil),
 	})
 }
 
 type lag struct {
-	state                      func() []LagState
-	now                        func() time.Time
-	ledger                     *ledger
-	records, seconds, assigned *prometheus.Desc
+	state                              func() []LagState
+	now                                func() time.Time
+	ledger                             *ledger
+	records, seconds, assigned, halted *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -53,16 +56,20 @@ func (l *lag) Describe(out chan<- *prometheus.Desc) {
 	out <- l.records
 	out <- l.seconds
 	out <- l.assigned
+	out <- l.halted
 }
 
 // Collect implements prometheus.Collector.
 func (l *lag) Collect(out chan<- prometheus.Metric) {
-	assigned, seconds := map[string]int{}, map[string]float64{}
+	assigned, halted, seconds := map[string]int{}, map[string]int{}, map[string]float64{}
 	for _, source := range l.ledger.sources() {
-		assigned[source] = 0
+		assigned[source], halted[source] = 0, 0
 	}
 	now := l.now()
 	for _, s := range l.state() {
+		if s.Halted {
+			halted[s.Source]++
+		}
 		if s.Partition.Partition < 0 {
 			continue
 		}
@@ -77,6 +84,9 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 	}
 	for source, n := range assigned {
 		out <- prometheus.MustNewConstMetric(l.assigned, prometheus.GaugeValue, float64(n), source)
+	}
+	for source, n := range halted {
+		out <- prometheus.MustNewConstMetric(l.halted, prometheus.GaugeValue, float64(n), source)
 	}
 	for source, age := range seconds {
 		out <- prometheus.MustNewConstMetric(l.seconds, prometheus.GaugeValue, age, source)

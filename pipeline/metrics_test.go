@@ -60,7 +60,7 @@ func TestZeroIsVisibleFromTheStart(t *testing.T) {
 		"events_processed_total{duplicate,shop}", "events_processed_total{stale,shop}", "events_processed_total{ignored,shop}",
 		"event_size_bytes{shop}#", "event_latency_seconds{shop}#", "dead_letters_total{decode,shop}", "dead_letters_total{other,shop}",
 		"retries_total{retryable,map}", "retries_total{auth,publish}", "partitions_held{shop}", "stage_duration_seconds{map}#",
-		"identity_merges_total{auto}", "identity_splits_total{auto}", "identity_decisions_total{new}", "kafka_assigned_partitions{shop}",
+		"identity_merges_total{auto}", "identity_splits_total{auto}", "identity_decisions_total{new}", "kafka_assigned_partitions{shop}", "kafka_halted_partitions{shop}",
 		"store_op_duration_seconds{apply_event,ok}#", "store_op_duration_seconds{outbox_claim,error}#",
 	} {
 		if v, ok := got[name]; !ok || v != 0 {

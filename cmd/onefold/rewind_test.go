@@ -60,6 +60,10 @@ func TestRewindIsTheWayOnFromAHalt(t *testing.T) {
 		_, body := fetch(t, in.Admin+"/readyz?verbose")
 		return strings.Contains(body, "recreated") && strings.Contains(body, "onefold source rewind shop-eu --partition 0 --to earliest")
 	})
+	if _, body := fetch(t, in.Admin+"/metrics"); !strings.Contains(body, "onefold_kafka_halted_partitions{source=\"shop-eu\"} ") ||
+		strings.Contains(body, "onefold_kafka_halted_partitions{source=\"shop-eu\"} 0") {
+		t.Error("no metric tells that partitions are halted")
+	}
 	if n := len(in.find(t, "after@example.com")); n != 0 {
 		t.Fatal("a new topic is read on in silence")
 	}

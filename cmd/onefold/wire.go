@@ -302,6 +302,7 @@ func (s *service) lag() []pipeline.LagState {
 	for i, st := range states {
 		out[i] = pipeline.LagState{
 			Partition: st.Partition, Next: st.Next, HighWatermark: st.HighWatermark, Waiting: st.InFlight + st.Queued, LastTime: st.LastTime,
+			Halted: st.Halted != "",
 		}
 	}
 	return out

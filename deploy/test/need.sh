@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# need.sh race|kafka|kcat|python: does this machine have what a part of the tests needs?
+# need.sh race|kafka|kcat|python|promtool: does this machine have what a part of the tests needs?
 #
 # Exit 0: yes. Exit 1: no, and one line says what is missing and how to have it. Exit 3: no, and ONEFOLD_TEST_REQUIRE (a list
-# such as race,kafka,kcat,python) says that this part must not be left out.
+# such as race,kafka,kcat,python,promtool) says that this part must not be left out.
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -26,8 +26,12 @@ python)
 	done
 	lacks="the plugin in Python needs python3 with grpcio" remedy="apt-get install python3-grpcio"
 	;;
+promtool)
+	if has promtool; then exit 0; fi
+	lacks="the tests of the alerts need Prometheus's promtool" remedy="apt-get install prometheus"
+	;;
 *)
-	echo "need.sh: race, kafka, kcat or python is expected" >&2
+	echo "need.sh: race, kafka, kcat, python or promtool is expected" >&2
 	exit 2
 	;;
 esac
