@@ -40,6 +40,7 @@ type state struct {
 	decisions    map[string]customer.Decision
 	decided      map[customer.RecordID][]string
 	dead         map[string]event.DeadLetter
+	contents     map[string][]event.DeadLetter         // letters whose bytes others of their message share, by message
 	named        map[customer.RecordID]map[string]bool // messages with dead letters that name a record
 	outbox       []customer.OutboxEntry
 	seq          int64
@@ -64,7 +65,7 @@ func New() *Store {
 			residents:    map[customer.CustomerID]map[customer.RecordID]bool{},
 			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
 			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
-			named: map[customer.RecordID]map[string]bool{},
+			named: map[customer.RecordID]map[string]bool{}, contents: map[string][]event.DeadLetter{},
 		},
 	}
 }

@@ -148,6 +148,7 @@ func (s *Store) DropDeadLetters(_ context.Context, before time.Time, limit int) 
 	for _, l := range s.dead {
 		left[l.MessageID()] = true
 	}
+	maps.DeleteFunc(s.contents, func(message string, _ []event.DeadLetter) bool { return !left[message] })
 	for id, messages := range s.named {
 		maps.DeleteFunc(messages, func(message string, _ bool) bool { return !left[message] })
 		if len(messages) == 0 {

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -153,12 +154,33 @@ func (s *Store) apply(d *customer.Delta) error {
 		s.decisions[dec.ID] = dec
 	}
 	for _, l := range d.Dead {
+		s.share(&l)
 		s.dead[l.ID] = l
 	}
 	s.name(d.Named)
 	s.forget(d)
 	return nil
 }
+
+// share gives a letter the bytes that another of its message has already: they rest once, however many parts of a message are dead.
+func (s *Store) share(l *event.DeadLetter) {
+	if l.Key == nil && l.Value == nil && len(l.Headers) == 0 {
+		return
+	}
+	message := l.MessageID()
+	for _, o := range s.contents[message] {
+		if equal(o.Key, l.Key) && equal(o.Value, l.Value) && slices.EqualFunc(o.Headers, l.Headers, func(a, b event.Header) bool {
+			return a.Key == b.Key && equal(a.Value, b.Value)
+		}) {
+			l.Key, l.Value, l.Headers = o.Key, o.Value, o.Headers
+			return
+		}
+	}
+	s.contents[message] = append(s.contents[message], *l)
+}
+
+// equal tells null from empty.
+func equal(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 // name notes which records messages with dead letters name.
 func (s *Store) name(messages []customer.Naming) {
@@ -187,6 +209,9 @@ func (s *Store) forget(d *customer.Delta) {
 		}
 		maps.Copy(messages, s.named[r])
 		delete(s.named, r)
+	}
+	for message := range messages {
+		delete(s.contents, message)
 	}
 	for id, l := range s.dead {
 		if messages[l.MessageID()] {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -148,14 +149,19 @@ func decode[T any](b []byte) (*T, error) {
 	return out, nil
 }
 
-// letter is the body of a dead letter: all but the value, which stands in a column of its own, as it came. Bytes stay bytes,
-// whatever they are, and null apart from empty.
+// letter is the body of a dead letter: all but what its message holds.
 type letter struct {
 	event.DeadLetter
-	Sent    instant  `json:"time"`
-	Laid    instant  `json:"at"`
-	Value   bool     `json:"value"` // there is one
+	Sent instant `json:"time"`
+	Laid instant `json:"at"`
+}
+
+// content is what a message with dead letters holds: its value, which stands in a column of its own, as it came, and all else. Bytes stay
+// bytes, whatever they are, and null apart from empty.
+type content struct {
+	Key     []byte   `json:"key"`
 	Headers []header `json:"headers,omitempty"`
+	Value   bool     `json:"value"` // there is one
 }
 
 // instant is a time in numbers: seconds since 1970, nanoseconds, and the seconds that its zone is ahead of UTC. A message may have any
@@ -177,27 +183,56 @@ func (i instant) time() time.Time {
 
 type header struct{ Key, Value []byte }
 
-func encodeLetter(l *event.DeadLetter) (body, value []byte, err error) {
-	out := letter{DeadLetter: *l, Sent: instantOf(l.Time), Laid: instantOf(l.At), Value: l.Value != nil}
-	for _, h := range l.Headers {
-		out.Headers = append(out.Headers, header{[]byte(h.Key), h.Value})
-	}
-	body, err = encode(&out)
-	return body, append([]byte{}, l.Value...), err
+func encodeLetter(l *event.DeadLetter) ([]byte, error) {
+	out := letter{DeadLetter: *l, Sent: instantOf(l.Time), Laid: instantOf(l.At)}
+	out.Key, out.Value, out.Headers = nil, nil, nil
+	return encode(&out)
 }
 
-func decodeLetter(body, value []byte) (event.DeadLetter, error) {
+func decodeLetter(body []byte) (event.DeadLetter, error) {
 	in, err := decode[letter](body)
 	if err != nil {
 		return event.DeadLetter{}, err
 	}
 	l := in.DeadLetter
 	l.Time, l.At = in.Sent.time(), in.Laid.time()
+	return l, nil
+}
+
+// encodeContent writes what a letter has of its message, with a digest that tells it from that of any other message, and from what another
+// message at the same place held. A letter of none has no digest.
+func encodeContent(l *event.DeadLetter) (digest, head []byte, err error) {
+	if l.Key == nil && l.Value == nil && len(l.Headers) == 0 {
+		return nil, nil, nil
+	}
+	out := content{Key: l.Key, Value: l.Value != nil}
+	for _, h := range l.Headers {
+		out.Headers = append(out.Headers, header{[]byte(h.Key), h.Value})
+	}
+	if head, err = encode(&out); err != nil {
+		return nil, nil, err
+	}
+	sum := sha256.New()
+	for _, part := range [][]byte{[]byte(l.MessageID()), []byte(l.TopicID), head} {
+		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		sum.Write(part)
+	}
+	sum.Write(l.Value)
+	return sum.Sum(nil), head, nil
+}
+
+// decodeContent gives a letter what its message holds.
+func decodeContent(l *event.DeadLetter, head, value []byte) error {
+	in, err := decode[content](head)
+	if err != nil {
+		return err
+	}
+	l.Key, l.Value, l.Headers = in.Key, nil, nil
 	if in.Value {
 		l.Value = append([]byte{}, value...)
 	}
 	for _, h := range in.Headers {
 		l.Headers = append(l.Headers, event.Header{Key: string(h.Key), Value: h.Value})
 	}
-	return l, nil
+	return nil
 }

@@ -85,58 +85,109 @@ func (s *Store) Published(ctx context.Context, upTo int64) error {
 }
 
 // DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after;
-// customer.ErrNotFound if that one is not there.
+// customer.ErrNotFound if that one is not there. Letters of one message share its bytes.
 func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) (out []event.DeadLetter, err error) {
-	query, args := "SELECT body, value FROM dead_letter WHERE true", []any{}
+	query, args := "SELECT body, content FROM dead_letter WHERE true", []any{}
 	if source != "" {
 		query, args = query+" AND source = ?", append(args, source)
 	}
 	if after != "" {
-		if _, err := s.DeadLetter(ctx, after); err != nil {
-			return nil, err
-		}
 		query += " AND (seconds, nanos, id) < (SELECT seconds, nanos, id FROM dead_letter WHERE id = ?)"
 		args = append(args, after)
 	}
 	query += " ORDER BY seconds DESC, nanos DESC, id DESC LIMIT ?"
-	err = view{s.reader}.each(ctx, query, append(args, max(0, limit)), func(rows *sql.Rows) error {
-		var body, value sql.RawBytes
-		if err := rows.Scan(&body, &value); err != nil {
-			return err
+	err = s.View(ctx, func(cv customer.View) error {
+		v := cv.(view) //nolint:forcetypeassert // of our own making
+		if after != "" {
+			if found, err := v.letters(ctx, "SELECT body, NULL FROM dead_letter WHERE id = ?", after); err != nil || len(found) == 0 {
+				return cmp.Or(err, fmt.Errorf("dead letter %s: %w", after, customer.ErrNotFound))
+			}
 		}
-		l, err := decodeLetter(body, value)
-		out = append(out, l)
+		out, err = v.letters(ctx, query, append(args, max(0, limit))...)
 		return err
 	})
-	return out, s.explain(err)
+	return out, err
 }
 
 // DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.
 func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error) {
-	var body, value []byte
-	err := s.reader.QueryRowContext(ctx, "SELECT body, value FROM dead_letter WHERE id = ?", id).Scan(&body, &value)
-	if errors.Is(err, sql.ErrNoRows) {
+	var found []event.DeadLetter
+	err := s.View(ctx, func(cv customer.View) (err error) {
+		v := cv.(view) //nolint:forcetypeassert // of our own making
+		found, err = v.letters(ctx, "SELECT body, content FROM dead_letter WHERE id = ?", id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
 		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
 	}
-	if err != nil {
-		return nil, s.explain(err)
+	return &found[0], nil
+}
+
+// letters reads dead letters, and what their messages hold, each message once.
+func (v view) letters(ctx context.Context, query string, args ...any) (out []event.DeadLetter, err error) {
+	having := map[int64][]int{}
+	err = v.each(ctx, query, args, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		var content sql.NullInt64
+		if err := rows.Scan(&body, &content); err != nil {
+			return err
+		}
+		if content.Valid {
+			having[content.Int64] = append(having[content.Int64], len(out))
+		}
+		l, err := decodeLetter(body)
+		out = append(out, l)
+		return err
+	})
+	if err != nil || len(having) == 0 {
+		return out, err
 	}
-	l, err := decodeLetter(body, value)
-	return &l, s.explain(err)
+	const contents = "SELECT m.number, m.head, m.value FROM json_each(?) e JOIN dead_message m ON m.number = e.value"
+	return out, v.each(ctx, contents, []any{numbers(slices.Collect(maps.Keys(having)))}, func(rows *sql.Rows) error {
+		var n int64
+		var head, value sql.RawBytes
+		if err := rows.Scan(&n, &head, &value); err != nil {
+			return err
+		}
+		first := &out[having[n][0]]
+		err := decodeContent(first, head, value)
+		for _, i := range having[n][1:] {
+			out[i].Key, out[i].Value, out[i].Headers = first.Key, first.Value, first.Headers
+		}
+		return err
+	})
+}
+
+// number gathers a column of numbers.
+func number(into *[]int64) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		var n int64
+		err := rows.Scan(&n)
+		*into = append(*into, n)
+		return err
+	}
 }
 
 // DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit. It answers how many.
-// Their bytes leave the file as those of an erasure do.
+// Their bytes leave the file as those of an erasure do; what a message holds goes with its last letter.
 func (s *Store) DropDeadLetters(ctx context.Context, before time.Time, limit int) (dropped int, err error) {
 	err = s.Update(ctx, func(raw customer.Tx) error {
 		t := raw.(*tx) //nolint:forcetypeassert // of our own making
 		const drop = `DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE (seconds, nanos) < (?, ?)
-			ORDER BY seconds, nanos, id LIMIT ?) RETURNING message`
+			ORDER BY seconds, nanos, id LIMIT ?) RETURNING message, content`
 		var messages []string
+		var contents []int64
 		err := t.each(ctx, drop, []any{before.Unix(), before.Nanosecond(), max(0, limit)}, func(rows *sql.Rows) error {
 			var message string
-			err := rows.Scan(&message)
+			var content sql.NullInt64
+			err := rows.Scan(&message, &content)
 			messages = append(messages, message)
+			if content.Valid {
+				contents = append(contents, content.Int64)
+			}
 			return err
 		})
 		if dropped = len(messages); err != nil || dropped == 0 {
@@ -152,8 +203,10 @@ func (s *Store) DropDeadLetters(ctx context.Context, before time.Time, limit int
 		}
 		const forget = `DELETE FROM named WHERE message IN (SELECT e.value FROM json_each(?) e
 			WHERE NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.message = e.value))`
-		_, err = t.raw.ExecContext(ctx, forget, string(of))
-		return err
+		if _, err := t.raw.ExecContext(ctx, forget, string(of)); err != nil {
+			return err
+		}
+		return t.release(ctx, contents)
 	})
 	return dropped, err
 }
@@ -163,69 +216,6 @@ func (s *Store) Counts(ctx context.Context) (c customer.Counts, err error) {
 	const query = "SELECT records, customers, interactions, merges, dead_letters, (SELECT count(*) FROM outbox) FROM tally"
 	err = s.reader.QueryRowContext(ctx, query).Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
 	return c, s.explain(err)
-}
-
-// recount counts all rows, on one state of the file, and tells if the tally is another.
-func (s *Store) recount(ctx context.Context) error {
-	const query = `SELECT (SELECT count(*) FROM member WHERE live = 1), (SELECT count(*) FROM customer WHERE status = 'active'),
-		(SELECT count(*) FROM interaction WHERE forgotten = 0), (SELECT count(*) FROM customer WHERE status = 'merged'),
-		(SELECT count(*) FROM dead_letter)
-		EXCEPT SELECT records, customers, interactions, merges, dead_letters FROM tally`
-	differ := false
-	err := view{s.reader}.each(ctx, query, nil, func(*sql.Rows) error { differ = true; return nil })
-	if differ {
-		return damaged(s.path, "it holds other numbers of rows than it says", nil)
-	}
-	return s.explain(err)
-}
-
-// tally adds to the figures of Counts what a delta writes, and takes off what has stood in its place so far.
-func (t *tx) tally(ctx context.Context, d *customer.Delta) error {
-	var sum customer.Counts
-	live := map[customer.RecordID]bool{}
-	for _, m := range d.Members {
-		live[m.Record] = m.Live
-	}
-	status := map[customer.CustomerID]customer.Status{}
-	for _, c := range d.Customers {
-		status[c.ID] = c.Status
-	}
-	told := map[customer.InteractionID]bool{}
-	for _, in := range d.Interactions {
-		told[in.ID] = !in.Forgotten()
-	}
-	dead := map[string]bool{}
-	for i := range d.Dead {
-		dead[d.Dead[i].ID] = true
-	}
-	for _, is := range live {
-		sum.Records += flag(is)
-	}
-	for _, is := range status {
-		sum.Customers += flag(is == customer.Active)
-		sum.Merges += flag(is == customer.Merged)
-	}
-	for _, is := range told {
-		sum.Interactions += flag(is)
-	}
-	sum.DeadLetters = int64(len(dead))
-	if len(live)+len(status)+len(told)+len(dead) == 0 {
-		return nil
-	}
-	letters, err := encode(slices.Sorted(maps.Keys(dead)))
-	if err != nil {
-		return err
-	}
-	const query = `UPDATE tally SET records = records + ?1 - (SELECT count(*) FROM json_each(?6) e JOIN member m ON m.record = unhex(e.value)
-			WHERE m.live), customers = customers + ?2 - o.active, merges = merges + ?3 - o.merged,
-		interactions = interactions + ?4 - (SELECT count(*) FROM json_each(?8) e JOIN interaction i ON i.id = unhex(e.value)
-			WHERE NOT i.forgotten), dead_letters = dead_letters + ?5 -
-			(SELECT count(*) FROM json_each(?9) e JOIN dead_letter l ON l.id = e.value)
-		FROM (SELECT count(*) FILTER (WHERE c.status = 'active') AS active, count(*) FILTER (WHERE c.status = 'merged') AS merged
-			FROM json_each(?7) e JOIN customer c ON c.id = unhex(e.value)) o`
-	_, err = t.raw.ExecContext(ctx, query, sum.Records, sum.Customers, sum.Merges, sum.Interactions, sum.DeadLetters,
-		ids(slices.Collect(maps.Keys(live))), ids(slices.Collect(maps.Keys(status))), ids(slices.Collect(maps.Keys(told))), string(letters))
-	return err
 }
 
 // MappingRevision answers the revision of a version of a source's mapping: 1, 2, 3 in the order in which they came.

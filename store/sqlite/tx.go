@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/onefold/onefold/customer"
@@ -138,6 +140,73 @@ func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
 		}
 	}
 	return nil
+}
+
+// recount counts all rows, on one state of the file, and tells if the tally is another, or if dead letters lack what their messages hold
+// or leave some of it.
+func (s *Store) recount(ctx context.Context) error {
+	const query = `SELECT * FROM (SELECT (SELECT count(*) FROM member WHERE live = 1), (SELECT count(*) FROM customer WHERE status = 'active'),
+		(SELECT count(*) FROM interaction WHERE forgotten = 0), (SELECT count(*) FROM customer WHERE status = 'merged'),
+		(SELECT count(*) FROM dead_letter)
+		EXCEPT SELECT records, customers, interactions, merges, dead_letters FROM tally)
+		UNION ALL SELECT number, 0, 0, 0, 0 FROM dead_message WHERE number NOT IN (SELECT content FROM dead_letter WHERE content IS NOT NULL)
+		UNION ALL SELECT content, 0, 0, 0, 0 FROM dead_letter
+			WHERE content IS NOT NULL AND content NOT IN (SELECT number FROM dead_message)`
+	differ := false
+	err := view{s.reader}.each(ctx, query, nil, func(*sql.Rows) error { differ = true; return nil })
+	if differ {
+		return damaged(s.path, "it holds other numbers of rows than it says", nil)
+	}
+	return s.explain(err)
+}
+
+// tally adds to the figures of Counts what a delta writes, and takes off what has stood in its place so far.
+func (t *tx) tally(ctx context.Context, d *customer.Delta) error {
+	var sum customer.Counts
+	live := map[customer.RecordID]bool{}
+	for _, m := range d.Members {
+		live[m.Record] = m.Live
+	}
+	status := map[customer.CustomerID]customer.Status{}
+	for _, c := range d.Customers {
+		status[c.ID] = c.Status
+	}
+	told := map[customer.InteractionID]bool{}
+	for _, in := range d.Interactions {
+		told[in.ID] = !in.Forgotten()
+	}
+	dead := map[string]bool{}
+	for i := range d.Dead {
+		dead[d.Dead[i].ID] = true
+	}
+	for _, is := range live {
+		sum.Records += flag(is)
+	}
+	for _, is := range status {
+		sum.Customers += flag(is == customer.Active)
+		sum.Merges += flag(is == customer.Merged)
+	}
+	for _, is := range told {
+		sum.Interactions += flag(is)
+	}
+	sum.DeadLetters = int64(len(dead))
+	if len(live)+len(status)+len(told)+len(dead) == 0 {
+		return nil
+	}
+	letters, err := encode(slices.Sorted(maps.Keys(dead)))
+	if err != nil {
+		return err
+	}
+	const query = `UPDATE tally SET records = records + ?1 - (SELECT count(*) FROM json_each(?6) e JOIN member m ON m.record = unhex(e.value)
+			WHERE m.live), customers = customers + ?2 - o.active, merges = merges + ?3 - o.merged,
+		interactions = interactions + ?4 - (SELECT count(*) FROM json_each(?8) e JOIN interaction i ON i.id = unhex(e.value)
+			WHERE NOT i.forgotten), dead_letters = dead_letters + ?5 -
+			(SELECT count(*) FROM json_each(?9) e JOIN dead_letter l ON l.id = e.value)
+		FROM (SELECT count(*) FILTER (WHERE c.status = 'active') AS active, count(*) FILTER (WHERE c.status = 'merged') AS merged
+			FROM json_each(?7) e JOIN customer c ON c.id = unhex(e.value)) o`
+	_, err = t.raw.ExecContext(ctx, query, sum.Records, sum.Customers, sum.Merges, sum.Interactions, sum.DeadLetters,
+		ids(slices.Collect(maps.Keys(live))), ids(slices.Collect(maps.Keys(status))), ids(slices.Collect(maps.Keys(told))), string(letters))
+	return err
 }
 
 // rows prepares a statement and runs it for each of n rows of arguments.

@@ -251,3 +251,84 @@ func testDropDeadLetters(t *testing.T, s Store) {
 	drop(99, 0, 0, "e", "d")
 	drop(99, 9, 2)
 }
+
+// keeps asks for all letters, in a page and one by one: each as it is in all, in the order of ids.
+func keeps(t *testing.T, s Store, title string, all map[string]event.DeadLetter, ids ...string) {
+	t.Helper()
+	letters, err := s.DeadLetters(t.Context(), "", "", 99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range letters {
+		got = append([]string{l.ID}, got...)
+		one, err := s.DeadLetter(t.Context(), l.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for how, read := range map[string]event.DeadLetter{"in a page": l, "alone": *one} {
+			want := all[l.ID]
+			same(t, title+": letter "+l.ID+" "+how, want, read)
+			if (read.Key == nil) != (want.Key == nil) || (read.Value == nil) != (want.Value == nil) {
+				t.Errorf("%s: null and empty of letter %s %s became the same", title, l.ID, how)
+			}
+		}
+	}
+	same(t, title, ids, got)
+	if c, err := s.Counts(t.Context()); err != nil || c.DeadLetters != int64(len(ids)) {
+		t.Errorf("%s: %d letters are counted, want %d: %v", title, c.DeadLetters, len(ids), err)
+	}
+}
+
+// testSharedBytes lays down letters of parts of the same messages, at once and later, and lets some of them go: each has the bytes of its
+// own message, as they came, for as long as it is there. A place that was made anew is another message.
+func testSharedBytes(t *testing.T, s Store) {
+	part := func(id string, offset int64, topic, value string) event.DeadLetter {
+		l := letterAt(id, offset, int(id[0]-'a'))
+		l.TopicID, l.Key, l.Value = topic, []byte(value+" key"), []byte(value)
+		l.Headers = []event.Header{{Key: "h\xff", Value: []byte(value)}, {Key: "none"}, {Key: "empty", Value: []byte{}}}
+		return l
+	}
+	silent := part("e", 3, "x", "")
+	silent.Key, silent.Value, silent.Headers = []byte{}, nil, nil
+	empty := part("f", 3, "x", "")
+	empty.Key, empty.Value, empty.Headers = nil, []byte{}, nil
+	all := map[string]event.DeadLetter{
+		"a": part("a", 1, "x", "one"), "b": part("b", 1, "x", "one"), "c": part("c", 1, "anew", "other"), "d": part("d", 2, "x", "one"),
+		"e": silent, "f": empty, "g": part("g", 1, "x", "one"), "h": part("h", 2, "x", "one"),
+	}
+	check := func(title string, ids ...string) {
+		t.Helper()
+		keeps(t, s, title, all, ids...)
+	}
+	d := customer.Delta{Named: []customer.Naming{naming(all["d"], id(2))}}
+	for _, name := range []string{"a", "d", "b", "c", "e", "f"} { // the parts of a message need not come together
+		d.Dead = append(d.Dead, all[name])
+	}
+	apply(t, s, d)
+	apply(t, s, customer.Delta{Dead: []event.DeadLetter{all["g"], all["h"], all["a"]}})
+	check("all", "a", "b", "c", "d", "e", "f", "g", "h")
+	changed := part("b", 1, "x", "edited")
+	all["b"] = changed
+	apply(t, s, customer.Delta{Dead: []event.DeadLetter{changed}})
+	check("one says something else", "a", "b", "c", "d", "e", "f", "g", "h")
+	if n, err := s.DropDeadLetters(t.Context(), at.Add(3*time.Hour), 9); n != 3 || err != nil { // a, b and c: g has the bytes of a
+		t.Errorf("%d letters are let go: %v", n, err)
+	}
+	check("some are let go", "d", "e", "f", "g", "h")
+	apply(t, s, customer.Delta{Erased: []customer.RecordID{id(2)}})
+	for _, name := range []string{"d", "h"} {
+		l := all[name]
+		l.Erase()
+		all[name] = l
+	}
+	check("one is erased", "d", "e", "f", "g", "h")
+	again := part("i", 2, "x", "one") // as the message comes once more
+	all["i"] = again
+	apply(t, s, customer.Delta{Dead: []event.DeadLetter{again}})
+	check("and comes again", "d", "e", "f", "g", "h", "i")
+	if n, err := s.DropDeadLetters(t.Context(), at.Add(99*time.Hour), 9); n != 6 || err != nil {
+		t.Errorf("%d letters are let go: %v", n, err)
+	}
+	check("the last are let go")
+}

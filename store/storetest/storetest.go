@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"an erasure silences decisions":                   testReasons,
 		"an erasure blanks dead letters":                  testBlank,
 		"dead letters are let go by age":                  testDropDeadLetters,
+		"letters of one message share its bytes":          testSharedBytes,
 		"customers know who was part of them":             testMembers,
 		"what records took part in comes in pages":        testPartaken,
 		"a conflict is tried again, a bounded number":     testConflict,

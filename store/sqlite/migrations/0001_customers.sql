@@ -43,11 +43,14 @@ CREATE TABLE party (
 
 -- What waits to be published. The value is that version's body: it stands in customer or in customer_history.
 CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, customer BLOB NOT NULL, version INTEGER NOT NULL);
+-- What messages with dead letters hold, once each, however many of their parts are dead; it goes with the last letter that has it.
+CREATE TABLE dead_message (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, head BLOB NOT NULL, value BLOB NOT NULL);
 CREATE TABLE dead_letter (
-  id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, body BLOB NOT NULL, value BLOB NOT NULL,
-  message TEXT NOT NULL
+  id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, body BLOB NOT NULL,
+  message TEXT NOT NULL, content INTEGER -- the number of a dead_message; null where there are no bytes
 );
 CREATE INDEX dead_letter_message ON dead_letter (message);
+CREATE INDEX dead_letter_content ON dead_letter (content);
 -- Records that a message names which has dead letters: where an erasure looks for what they hold.
 CREATE TABLE named (record BLOB NOT NULL, message TEXT NOT NULL, PRIMARY KEY (record, message)) WITHOUT ROWID;
 CREATE INDEX named_message ON named (message);
