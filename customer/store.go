@@ -224,11 +224,14 @@ func (n *room) takes(st *Statement, fresh bool, old Value) bool {
 
 // Outbox is where changes of customers wait to be published.
 type Outbox interface {
-	// Pending answers the oldest entries after a sequence number, at most limit, oldest first.
+	// Pending answers the oldest entries after a sequence number, oldest first: at most limit, and none behind MaxPending bytes of values.
 	Pending(ctx context.Context, after int64, limit int) ([]OutboxEntry, error)
 	// Published marks every entry up to and including a sequence number as published, and lets them go.
 	Published(ctx context.Context, upTo int64) error
 }
+
+// MaxPending bounds what is read of the outbox at once (invariant 10). The entry that reaches it is still answered, however large it is.
+const MaxPending = 16_777_216
 
 // OutboxEntry is one version of one customer on its way out. Value nil is a tombstone. ID is deterministic: customer and version.
 type OutboxEntry struct {

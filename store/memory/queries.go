@@ -86,7 +86,13 @@ func (s *Store) Pending(_ context.Context, after int64, limit int) ([]customer.O
 	defer s.mu.RUnlock()
 	i, _ := slices.BinarySearchFunc(s.outbox, after+1, func(e customer.OutboxEntry, seq int64) int { return cmp.Compare(e.Seq, seq) })
 	rest := s.outbox[i:]
-	return slices.Clone(rest[:within(limit, len(rest))]), s.alive()
+	rest = rest[:within(limit, len(rest))]
+	for i, size := 0, 0; i < len(rest); i++ {
+		if size += len(rest[i].Value); size >= customer.MaxPending {
+			rest = rest[:i+1]
+		}
+	}
+	return slices.Clone(rest), s.alive()
 }
 
 // Published lets the entries up to a sequence number go.

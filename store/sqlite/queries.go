@@ -54,14 +54,21 @@ func (s *Store) Positions(ctx context.Context) ([]event.Position, error) {
 	return out, s.explain(err)
 }
 
+// errEnough ends a query whose further rows are not wanted.
+var errEnough = errors.New("enough was read")
+
 // Pending answers the oldest outbox entries after a sequence number.
 func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer.OutboxEntry, error) {
 	var out []customer.OutboxEntry
+	size := 0
 	const query = `SELECT o.seq, o.customer, o.version, coalesce(h.body, c.body)
 		FROM outbox o CROSS JOIN customer c ON c.id = o.customer
 		LEFT JOIN customer_history h ON c.version <> o.version AND h.customer = o.customer AND h.version = o.version
 		WHERE o.seq > ? ORDER BY o.seq LIMIT ?`
 	err := view{s.reader}.each(ctx, query, []any{after, max(0, limit)}, func(rows *sql.Rows) error {
+		if size >= customer.MaxPending {
+			return errEnough
+		}
 		var seq, version int64
 		var id, body sql.RawBytes
 		if err := rows.Scan(&seq, &id, &version, &body); err != nil {
@@ -73,8 +80,12 @@ func (s *Store) Pending(ctx context.Context, after int64, limit int) ([]customer
 		}
 		value, err := c.Published()
 		out = append(out, customer.OutboxEntry{Seq: seq, ID: c.PublishedID(), Customer: c.ID, Version: version, Time: c.UpdatedAt, Value: value})
+		size += len(value)
 		return err
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return out, s.explain(err)
 }
 

@@ -120,3 +120,29 @@ func testCounts(t *testing.T, s Store) {
 	}
 	counts("after all is published", customer.Counts{Records: 3, Interactions: 1, Merges: 1, DeadLetters: 2})
 }
+
+// testLargeEntries reads an outbox of large customers: few at a time, none left out.
+func testLargeEntries(t *testing.T, s Store) {
+	const n, size = 5, customer.MaxPending/2 - 100_000
+	var d customer.Delta
+	var want []string
+	for i := range byte(n) {
+		c := said(i+1, 1, strings.Repeat("v", size))
+		d.Customers, want = append(d.Customers, c), append(want, c.PublishedID())
+	}
+	apply(t, s, d)
+	var got []string
+	var sizes []int
+	for after := int64(0); len(got) < n; {
+		entries, err := s.Pending(t.Context(), after, 99)
+		if err != nil || len(entries) == 0 {
+			t.Fatalf("%d entries are answered: %v", len(entries), err)
+		}
+		sizes = append(sizes, len(entries))
+		for _, e := range entries {
+			got, after = append(got, e.ID), e.Seq
+		}
+	}
+	same(t, "what waits", want, got)
+	same(t, "entries at a time", []int{3, 2}, sizes) // the third reaches the limit
+}

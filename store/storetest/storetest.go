@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"a failed transaction leaves nothing":             testRollback,
 		"a transaction applies one delta":                 testOneDelta,
 		"the outbox keeps what is not published":          testOutbox,
+		"an outbox of large customers is read in parts":   testLargeEntries,
 		"dead letters keep their bytes":                   testDeadLetters,
 		"revisions of mappings grow":                      testRevisions,
 		"the installation key is made once":               testInstallationKey,
