@@ -65,8 +65,8 @@ type Claim struct {
 	Event    string    `json:"event,omitempty"` // message that said it
 }
 
-// Published answers the value that tells the world about the customer, as it stands in the outbox and on the customers
-// topic: the whole customer, {"aliasOf": ID} for a merged one, nil (a tombstone) when nobody is behind the id any more.
+// Published answers the value that tells the world about the customer, as it stands in the outbox: the whole customer, of whom the topic has
+// a shorter form if it is too large, {"aliasOf": ID} for a merged one, nil (a tombstone) when nobody is behind the id any more.
 func (c *Customer) Published() ([]byte, error) {
 	switch c.Status {
 	case Merged:
