@@ -25,7 +25,7 @@ func built(t *testing.T, pkg string) string {
 }
 
 // hosted runs a plugin until the test is over.
-func hosted(t *testing.T, c plugins.Config) *plugins.Host {
+func hosted(t testing.TB, c plugins.Config) *plugins.Host {
 	t.Helper()
 	if c.Checksum == "" {
 		sum, err := plugins.Checksum(c.Command)

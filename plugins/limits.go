@@ -28,6 +28,7 @@ const (
 const (
 	maxRequest  = 64 << 20               // bytes that a plugin by Serve takes in one call
 	maxText     = 1 << 10                // bytes of a plugin's own sentence that are kept
+	fewSuspects = 20                     // records a call, of those that were in one that failed
 	maxStrikes  = 1 << 14                // messages of which it is remembered that they broke the process
 	memoryEvery = 100 * time.Millisecond // how often the memory of a process is looked at
 	lastMoment  = 100 * time.Millisecond // that a process which fails to start is given to say how it ended

@@ -45,7 +45,7 @@ type Host struct {
 	ended    chan struct{} // closed when Run has ended
 	breaker  breaker
 	carried  *request       // had no room in the last batch. Run's own, as the next two
-	suspects []*request     // were in a call that broke the process: each comes alone
+	suspects []*request     // were in a call that failed: they come again a few at a time, then alone
 	strikes  map[string]int // how often a message alone broke the process, by its id
 }
 

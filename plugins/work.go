@@ -20,6 +20,7 @@ type request struct {
 	id     string
 	record *proto.Record
 	size   int
+	closer bool        // a few suspects and it were in a call that failed: it comes alone
 	answer chan answer // takes one
 }
 
@@ -41,7 +42,7 @@ func (r *request) reply(changes []customer.Change, err error) {
 // call is a batch and what became of it.
 type call struct {
 	batch   []*request
-	alone   bool // a suspect by itself
+	suspect bool // a few suspects, or one, and nothing else in flight
 	results []*proto.Result
 	err     error
 }
@@ -57,7 +58,7 @@ type shift struct {
 }
 
 // work hands requests to the process until ctx ends or the process does. What was in a call that the process did not survive
-// becomes suspect: each comes alone, to the next life. It answers whether a call succeeded.
+// becomes suspect: it comes again to the next life, with a few others and then alone. It answers whether a call succeeded.
 func (h *Host) work(ctx context.Context, p *process) (worked bool, err error) {
 	s := &shift{Host: h, p: p, done: make(chan *call, h.c.Limits.Window), ill: make(chan error, 1)}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
@@ -109,14 +110,24 @@ func (s *shift) loop(ctx, living context.Context) error {
 	}
 }
 
-// hand sends the next suspect by itself, once nothing else is in flight.
+// hand sends the next few suspects, or one that comes alone, once nothing else is in flight.
 func (s *shift) hand(living context.Context) {
 	for len(s.suspects) > 0 && s.inFlight == 0 {
-		r := s.suspects[0]
-		s.suspects = s.suspects[1:]
-		if r.ctx.Err() == nil {
-			s.send(living, []*request{r}, true)
+		var batch []*request
+		for len(s.suspects) > 0 && len(batch) < fewSuspects {
+			r := s.suspects[0]
+			if r.closer && len(batch) > 0 {
+				break
+			}
+			s.suspects = s.suspects[1:]
+			if r.ctx.Err() == nil {
+				batch = append(batch, r)
+			}
+			if r.closer {
+				break
+			}
 		}
+		s.send(living, batch, true)
 	}
 }
 
@@ -130,6 +141,7 @@ func (s *shift) gather(ctx context.Context, r *request) (batch []*request) {
 		switch {
 		case r.ctx.Err() != nil: // its caller has gone
 		case struck:
+			r.closer = true
 			s.suspects = append(s.suspects, r)
 		case len(batch) > 0 && size+r.size > s.c.Limits.BatchBytes:
 			s.carried = r
@@ -152,12 +164,12 @@ func (s *shift) gather(ctx context.Context, r *request) (batch []*request) {
 }
 
 // send has a batch mapped, if there is anything in it.
-func (s *shift) send(living context.Context, batch []*request, alone bool) {
+func (s *shift) send(living context.Context, batch []*request, suspect bool) {
 	if len(batch) == 0 {
 		return
 	}
 	s.inFlight++
-	c := &call{batch: batch, alone: alone}
+	c := &call{batch: batch, suspect: suspect}
 	records := make([]*proto.Record, len(batch))
 	for i, r := range batch {
 		r.record.Number = uint64(i)
@@ -182,7 +194,10 @@ func (s *shift) take(c *call) error {
 	}
 	fatal := s.fate(c.err)
 	switch {
-	case !c.alone:
+	case !c.suspect || len(c.batch) > 1:
+		for _, r := range c.batch {
+			r.closer = c.suspect
+		}
 		s.suspects = append(s.suspects, c.batch...)
 	case fatal == nil:
 		s.convict(c.batch[0], "its answer cannot be used: "+status.Code(c.err).String())
@@ -201,6 +216,9 @@ func (s *shift) fate(err error) error {
 	case codes.Unavailable, codes.Canceled, codes.Aborted:
 		return s.broken()
 	default:
+		if s.p.child.gone() { // what is left of a call may look like an answer
+			return s.broken()
+		}
 		return nil
 	}
 }

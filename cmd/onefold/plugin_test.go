@@ -1,18 +1,22 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/plugins"
 )
 
@@ -52,6 +56,51 @@ func TestPluginFeedsTheMaster(t *testing.T) {
 	if in.code != 0 || strings.Contains(in.logged.String(), "ana@example.com") { // invariant 9
 		t.Errorf("%d\n%s", in.code, in.logged)
 	}
+}
+
+// A plugin that is killed again and again under load delays its messages and loses none (invariant 7).
+func TestPluginKilledUnderLoadLosesNothing(t *testing.T) {
+	file, checksum := builtPlugin(t)
+	in := serve(t, configured(t, t.TempDir(), fmt.Sprintf(
+		"sources:\n  bank:\n    topic: bank.feed\n    plugin: {command: %s, checksum: '%s'}\n", file, checksum)))
+	const rounds, messages = 8, 500
+	up := regexp.MustCompile(`"msg":"a plugin is up".*"pid":"(\d+)"`)
+	var listed []console.SourceStatus
+	applied := func() int64 {
+		if err := json.Unmarshal([]byte(in.ask(t, "source", "list", "-o", "json")), &listed); err != nil {
+			t.Fatal(err)
+		}
+		return listed[0].Outcomes.Applied
+	}
+	for round := range rounds {
+		var lives [][]string
+		eventually(t, 60*time.Second, "the plugin is up again, and what came before is applied", func() bool {
+			lives = up.FindAllStringSubmatch(in.logged.String(), -1)
+			return len(lives) > round && applied() == int64(round*messages)
+		})
+		pid, err := strconv.Atoi(lives[round][1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		produce(t, in.Broker, bankPeople(round*messages, messages/2)...)
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Errorf("kill %d: %v", round, err)
+		}
+		produce(t, in.Broker, bankPeople(round*messages+messages/2, messages/2)...)
+	}
+	eventually(t, 60*time.Second, "all of them are applied", func() bool { return applied() == rounds*messages })
+	if got := listed[0]; got.Received != rounds*messages || got.InFlight != 0 || got.Outcomes.Dead != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// bankPeople is messages of the bank feed about so many people, from a number on.
+func bankPeople(from, n int) (records []*kgo.Record) {
+	for i := from; i < from+n; i++ {
+		line := fmt.Sprintf("C|%d|1|20260301143000|Silva|Ana|||a%d@example.com|||||\nZ|1\n", i, i)
+		records = append(records, &kgo.Record{Topic: "bank.feed", Value: []byte(line)})
+	}
+	return records
 }
 
 // plugin verify prints what the configuration needs; plugin list tells when the file has changed since, and nothing runs it then.
