@@ -24,6 +24,7 @@ import (
 	"github.com/onefold/onefold/mappings"
 	"github.com/onefold/onefold/pipeline"
 	"github.com/onefold/onefold/pipeline/kafka"
+	"github.com/onefold/onefold/pipeline/kafka/security"
 	"github.com/onefold/onefold/plugins"
 	"github.com/onefold/onefold/store/sqlite"
 )
@@ -149,7 +150,7 @@ func (s *service) openBroker(ctx context.Context) error {
 		s.closers = append(s.closers, broker.Close)
 		brokers = []string{broker.Addr()}
 	}
-	client, err := kafka.NewClient(kafka.Config{Brokers: brokers, Log: s.log.With("component", "kafka")})
+	client, err := kafka.NewClient(kafka.Config{Brokers: brokers, Security: secure(s.config.Kafka), Log: s.log.With("component", "kafka")})
 	if err != nil {
 		return err
 	}
@@ -168,6 +169,23 @@ func (s *service) openBroker(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// secure answers how the brokers are spoken to.
+func secure(k config.Kafka) security.Config {
+	var c security.Config
+	if k.TLS.CA != "" {
+		c.TLS = &security.TLS{CA: k.TLS.CA, Cert: k.TLS.Cert, Key: k.TLS.Key, ServerName: k.TLS.ServerName}
+		if k.TLS.CA == config.SystemCA {
+			c.TLS.CA = ""
+		}
+	}
+	if s := k.SASL; s.Mechanism != "" {
+		c.SASL = &security.SASL{
+			Mechanism: s.Mechanism, Username: s.Username, Password: string(s.Password), Token: string(s.Token), TokenFile: s.TokenFile,
+		}
+	}
+	return c
 }
 
 // openSources gives each source its adapter, under the revision that the store has for the adapter's content.

@@ -254,8 +254,8 @@ func TestCheckTellsWhatIsThere(t *testing.T) {
 		name, want string
 		says       []byte // before it closes the connection
 	}{
-		{"closes", "as a listener does that expects TLS or authentication", nil},
-		{"TLS", "appears to be expecting TLS", []byte{21, 3, 3, 0, 2, 2, 70}},
+		{"closes", "as a listener does that speaks TLS", nil},
+		{"TLS", "speaks TLS, and we speak plain text: set kafka.tls", []byte{21, 3, 3, 0, 2, 2, 70}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")

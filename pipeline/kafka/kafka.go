@@ -9,7 +9,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,11 +23,11 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/sasl"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/pipeline/kafka/security"
 )
 
 // Limits and times of a Client.
@@ -43,12 +42,11 @@ const (
 
 // Config says where the cluster is and how to speak to it.
 type Config struct {
-	Brokers  []string       // host:port, at least one; the others are learned from it
-	ClientID string         // named in the broker's logs and quotas; DefaultClientID where empty
-	TLS      *tls.Config    // nil: plain text
-	SASL     sasl.Mechanism // nil: no authentication
-	Log      *slog.Logger   // nil: silent
-	Jitter   func() float64 // in [0,1), spreads retries; nil: math/rand
+	Brokers  []string        // host:port, at least one; the others are learned from it
+	ClientID string          // named in the broker's logs and quotas; DefaultClientID where empty
+	Security security.Config // TLS and SASL; its zero is plain text without authentication
+	Log      *slog.Logger    // nil: silent
+	Jitter   func() float64  // in [0,1), spreads retries; nil: math/rand
 }
 
 // Client speaks to one Kafka cluster, for any number of goroutines. It holds no connection until it is first used.
@@ -86,6 +84,11 @@ func NewClient(c Config) (*Client, error) {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
+	c.Security.Log = cmp.Or(c.Security.Log, c.Log)
+	dialer, err := security.New(c.Security)
+	if err != nil {
+		return nil, err
+	}
 	life, end := context.WithCancel(context.Background())
 	return &Client{
 		life: life,
@@ -93,8 +96,7 @@ func NewClient(c Config) (*Client, error) {
 		transport: &kafka.Transport{
 			Context:     life,
 			ClientID:    c.ClientID,
-			TLS:         c.TLS,
-			SASL:        c.SASL,
+			Dial:        dialer.Dial, // kafka-go's own TLS and SASL say neither where they fail nor why
 			DialTimeout: dialTimeout,
 			// An empty list, which is not nil, asks for the brokers alone: topics are ours to ask for, and a big cluster has many.
 			MetadataTopics: []string{},
@@ -140,6 +142,10 @@ func (c *Client) checkNode(ctx context.Context, node int32, where string) error 
 }
 
 func unreachable(where string, err error) error {
+	var known *event.Error
+	if errors.As(err, &known) { // it names the broker and the remedy
+		return known
+	}
 	if stale(err) {
 		err = fmt.Errorf("it ends the connection at the first request, as a listener does that expects TLS or authentication: %w", err)
 	}

@@ -35,6 +35,7 @@ func (r *reader) check(c *Config) {
 	for i, broker := range c.Kafka.Brokers {
 		r.address(fmt.Sprintf("kafka.brokers[%d]", i), broker)
 	}
+	r.kafka(c.Kafka)
 	r.topic("topics.customers", c.Topics.Customers)
 	r.listeners(c)
 	r.sources(c)

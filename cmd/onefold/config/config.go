@@ -22,16 +22,6 @@ type Config struct {
 	Admin     Admin             `yaml:"admin" doc:"Health, readiness, metrics and profiles."`
 }
 
-// Kafka says which broker is used.
-type Kafka struct {
-	Brokers []string `yaml:"brokers" format:"address" doc:"Addresses to start from, host:port. None: a broker is embedded."`
-	Listen  string   `yaml:"listen" format:"loopback" doc:"Where the embedded broker listens. Port 0 takes a free one."`
-	Rack    string   `yaml:"rack" doc:"Where this process is, as the brokers name their racks: a replica there is read."`
-}
-
-// Embedded tells whether the process carries its own broker.
-func (k Kafka) Embedded() bool { return len(k.Brokers) == 0 }
-
 // Store says where things rest.
 type Store struct {
 	SQLite SQLite `yaml:"sqlite" doc:"The embedded store."`
@@ -113,6 +103,11 @@ func raw() *Config {
 func (c *Config) settle(dir string) {
 	c.Data = under(dir, c.Data)
 	c.Store.SQLite.Path = under(c.Data, c.Store.SQLite.Path)
+	for _, path := range []*string{&c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key, &c.Kafka.SASL.TokenFile} {
+		if *path != "" && (path != &c.Kafka.TLS.CA || *path != SystemCA) {
+			*path = under(dir, *path)
+		}
+	}
 	for name, s := range c.Sources {
 		if s.Folder() {
 			s.Adapter = under(dir, s.Adapter)

@@ -113,12 +113,12 @@ func TestBrokenFiles(t *testing.T) {
 			"kafka:\n  brokerz: []\n",
 			`f.yaml:2:3: kafka.brokerz: there is no such key here (did you mean brokers?)`,
 		},
-		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen, rack)`},
+		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen, rack, tls, sasl)`},
 		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (nothing can be set here in this version)`},
 		"twice":             {"data: a\nadmin: {}\ndata: b\n", `f.yaml:3:1: data: this key stands on line 1 already (keep one of the two)`},
 		"later": {
-			"kafka:\n  tls: {}\ntargets: {}\n",
-			"f.yaml:2:3: kafka.tls: TLS to the broker: not in this version (leave the key out)\n" +
+			"store:\n  postgres: {}\ntargets: {}\n",
+			"f.yaml:2:3: store.postgres: the PostgreSQL store: not in this version (leave the key out)\n" +
 				"f.yaml:3:1: targets: write-back into business systems: not in this version (leave the key out)",
 		},
 		"not yaml": {"data: [a\n", `f.yaml:1:7: this is not YAML: sequence end token ']' not found (indent with spaces, and close every quote and bracket)`},
@@ -244,6 +244,11 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"everything": {"data: x\nkafka: {brokers: ['a:1', 'b:2'], listen: '127.0.0.1:0', rack: eu-1a}\nstore: {sqlite: {path: x}}\n" +
 			"sources: {a: {adapter: square, topic: t}}\ntopics: {customers: c}\nmerge: {trust: {a: 3}}\nmatch: {}\n" +
 			"console: {listen: 'localhost:1'}\nadmin: {listen: '0.0.0.0:2'}\n", true},
+		"system's TLS": {"kafka: {brokers: ['a:1'], tls: {ca: system, serverName: a}, sasl: {mechanism: PLAIN, username: a, password: b}}", true},
+		"token":        {"kafka: {brokers: ['a:1'], tls: {ca: system}, sasl: {mechanism: OAUTHBEARER, token: b}}", true},
+		"TLS to whom":  {"kafka: {brokers: ['a:1'], tls: {}}", false},
+		"insecure":     {"kafka: {brokers: ['a:1'], tls: {ca: system, insecure: true}}", false},
+		"GSSAPI":       {"kafka: {brokers: ['a:1'], sasl: {mechanism: GSSAPI, username: a, password: b}}", false},
 		"reference":    {"sources: {a: {adapter: square, topic: '${env:SHOP_TOPIC}'}}", true},
 		"unknown":      {"dat: x", false},
 		"later":        {"targets: {}", false},

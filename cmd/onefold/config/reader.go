@@ -34,8 +34,6 @@ func later() map[string]string {
 		"retention.history":      "a limit on how long former versions of customers are kept",
 		"retention.interactions": "a limit on how long interactions are kept",
 		"retention.outbox":       "a limit on how long what waits to be published is kept",
-		"kafka.tls":              "TLS to the broker",
-		"kafka.sasl":             "authentication at the broker",
 		"store.postgres":         "the PostgreSQL store",
 		"console.tokens":         "tokens of the API",
 	}

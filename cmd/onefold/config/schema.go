@@ -115,6 +115,8 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 	switch tag.Get("format") {
 	case "topic":
 		pattern = TopicPattern + reference
+	case "mechanism":
+		pattern = "^(" + strings.Join(Mechanisms(), "|") + ")$" + reference
 	case "checksum":
 		pattern = ChecksumPattern + reference
 	case "address", "listen":
