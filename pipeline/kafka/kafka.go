@@ -1,8 +1,8 @@
 // Package kafka is the only room that knows the broker: a Watermill Subscriber that reads sources from where the store
 // says, a Watermill Publisher, and an embedded broker for those who have none.
 //
-// kafka-go dials, authenticates, pools and routes; the requests themselves are our own, encoded by kmsg and carried over
-// kafka-go's connections (exchange.go). Its own reading paths deliver aborted transactions and markers, and lose the
+// kafka-go pools connections, which the room security opens, and routes; the requests themselves are our own, encoded by kmsg and
+// carried over kafka-go's connections (exchange.go). Its own reading paths deliver aborted transactions and markers, and lose the
 // difference between null and empty.
 package kafka
 
