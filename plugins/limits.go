@@ -31,7 +31,7 @@ const (
 	fewSuspects = 20                     // records a call, of those that were in one that failed
 	maxStrikes  = 1 << 14                // messages of which it is remembered that they broke the process
 	memoryEvery = 100 * time.Millisecond // how often the memory of a process is looked at
-	lastMoment  = 100 * time.Millisecond // that a process which fails to start is given to say how it ended
+	lastMoment  = 100 * time.Millisecond // that a process is given to say how it ended
 	drainGrace  = time.Second            // for Drain, and again for the process to end by itself
 )
 

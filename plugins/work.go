@@ -215,10 +215,16 @@ func (s *shift) fate(err error) error {
 		return s.broken()
 	case codes.Unavailable, codes.Canceled, codes.Aborted:
 		return s.broken()
-	default:
-		if s.p.child.gone() { // what is left of a call may look like an answer
+	case codes.Internal, codes.Unknown: // what is left of a call when the process ends may look like an answer
+		t := time.NewTimer(lastMoment)
+		defer t.Stop()
+		select {
+		case <-s.p.child.exited:
 			return s.broken()
+		case <-t.C:
+			return nil
 		}
+	default:
 		return nil
 	}
 }
