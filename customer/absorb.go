@@ -350,7 +350,7 @@ func (w *work) nameDead(m *Mapped, letters []event.DeadLetter, steps map[*Change
 	named := w.refused(m)
 	for _, id := range named {
 		rec := w.record(id)
-		erased = erased || rec != nil && rec.Erased()
+		erased = erased || rec != nil && rec.wasErased() // a refused part has no version: nothing shows that it is later
 	}
 	for i := range m.Changes {
 		for _, s := range steps[&m.Changes[i]] {

@@ -375,13 +375,8 @@ func isKey(s string) bool { return s != "" && len(s) <= MaxKey && clean(s) }
 
 func clean(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// cutText answers the beginning of a text that is too long, with whole characters.
-func cutText(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "")
-}
+// cutText answers a text in whole characters, and of one that is too long the beginning.
+func cutText(s string, limit int) string { return strings.ToValidUTF8(s[:min(limit, len(s))], "") }
 
 func refuse(part, path, format string, args ...any) event.Refusal {
 	return event.Refusal{Part: part, Outcome: event.Dead, Err: event.Errorf(event.Poison, "validation", path, format, args...)}

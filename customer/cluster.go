@@ -37,7 +37,7 @@ type cluster struct {
 func (w *work) decide(d Decision, known []*Record) {
 	for _, rec := range known {
 		w.before[rec.ID] = rec
-		if rec.Erased() {
+		if rec.wasErased() {
 			d.Reason = "" // it may name whom the erasure was for
 		}
 	}

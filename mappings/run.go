@@ -1,6 +1,7 @@
 package mappings
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/onefold/onefold/adapters/codec"
@@ -66,10 +67,26 @@ func (r *run) message() ([]customer.Change, error) {
 	for _, p := range rule.parts {
 		r.part(p, s, 0)
 		if r.Fatal != nil {
-			return nil, r.Fatal
+			return nil, r.whole(r.Fatal)
 		}
 	}
 	return r.answer()
+}
+
+// whole refuses the message as a whole. It names whom the parts were about that were read until then, so that an erasure finds it.
+func (r *run) whole(err *event.Error) error {
+	refusal := event.Refusal{Outcome: event.Dead, Err: err}
+	for i := range r.changes {
+		refusal.Keys = append(append(refusal.Keys, r.changes[i].Key), r.changes[i].Others...)
+	}
+	for i := range r.refusals {
+		refusal.Keys = append(refusal.Keys, r.refusals[i].Keys...)
+	}
+	slices.Sort(refusal.Keys)
+	if refusal.Keys = slices.Compact(refusal.Keys); len(refusal.Keys) == 0 {
+		return err
+	}
+	return event.Refusals{refusal}
 }
 
 // answer says what has come of the message.

@@ -348,7 +348,8 @@ func (t *tx) release(ctx context.Context, contents []int64) error {
 	return err
 }
 
-// blank takes out of dead letters what could name an erased record, which then need not be found by it any more.
+// blank takes out of dead letters what could name an erased record, which then need not be found by it any more. By the others that the
+// message names they are: it may come again, and then be refused by somebody who cannot read whom it names.
 func (t *tx) blank(ctx context.Context, erased []customer.RecordID) error {
 	const messages = "IN (SELECT n.message FROM json_each(?) e JOIN named n ON n.record = unhex(e.value))"
 	var letters customer.Delta
@@ -368,6 +369,6 @@ func (t *tx) blank(ctx context.Context, erased []customer.RecordID) error {
 	if err := t.dead(ctx, &letters); err != nil {
 		return err
 	}
-	_, err = t.raw.ExecContext(ctx, "DELETE FROM named WHERE message "+messages, ids(erased))
+	_, err = t.raw.ExecContext(ctx, "DELETE FROM named WHERE record IN (SELECT unhex(value) FROM json_each(?))", ids(erased))
 	return err
 }
