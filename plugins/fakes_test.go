@@ -79,6 +79,10 @@ func (echo) Map(_ context.Context, m *event.Message) ([]customer.Change, error) 
 		return []customer.Change{{Key: strconv.Itoa(os.Getpid()), Op: customer.Patch}}, nil
 	case "panic":
 		panic(string(m.Value) + " of Ana Silva")
+	case "refused":
+		return nil, event.Refusals{{
+			Part: "line[1]", Outcome: event.Dead, Err: event.Errorf(event.Poison, "validation", "x", "x"), Keys: []string{"1", "\xff", ""},
+		}}
 	case "unclassed":
 		return nil, fmt.Errorf("who is Ana Silva?")
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -111,6 +112,15 @@ func TestServeKeepsMishapsToItself(t *testing.T) {
 	}
 	if again := key(t, h, 4, "pid"); again != pid {
 		t.Error("the process was started anew")
+	}
+}
+
+// A refusal names its parties across the wire, too: an erasure finds its dead letter by them.
+func TestRefusalsNameTheirParties(t *testing.T) {
+	_, err := self(t, quick(), "served").Map(t.Context(), message(1, "refused"))
+	var refused event.Refusals
+	if !errors.As(err, &refused) || len(refused) != 1 || !slices.Equal(refused[0].Keys, []string{"1"}) {
+		t.Errorf("%+v, %v", refused, err)
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -48,7 +50,9 @@ func resultOf(number uint64, changes []customer.Change, err error) *proto.Result
 	}
 	for _, one := range refused {
 		one = one.Complete()
-		r.Refusals = append(r.Refusals, &proto.Refusal{Part: text(one.Part), Ignored: one.Outcome == event.Ignored, Error: errorOf(one.Err)})
+		r.Refusals = append(r.Refusals, &proto.Refusal{
+			Part: text(one.Part), Ignored: one.Outcome == event.Ignored, Error: errorOf(one.Err), Keys: names(one.Keys),
+		})
 	}
 	if len(changes) > 0 {
 		written, err := json.Marshal(changes)
@@ -77,6 +81,12 @@ func errorOf(err error) *proto.Error {
 // text makes UTF-8 of a text, which the wire demands.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
+// names answers the keys that can be anybody's, as many as a change may name.
+func names(keys []string) []string {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == "" || !utf8.ValidString(k) })
+	return keys[:min(len(keys), customer.MaxPerChange)]
+}
+
 // outcomeOf reads a result. One that does not make sense is a mistake of the plugin, told as an error about the message.
 func outcomeOf(r *proto.Result, name string) ([]customer.Change, error) {
 	if e := r.GetError(); e != nil {
@@ -102,7 +112,10 @@ func outcomeOf(r *proto.Result, name string) ([]customer.Change, error) {
 		if e.Class != event.Permanent && e.Class != event.Poison {
 			return nil, nonsense(name, "it refuses a part with an error that is neither permanent nor poison")
 		}
-		one := event.Refusal{Part: part.GetPart(), Outcome: event.Dead, Err: e}
+		if len(part.GetKeys()) > customer.MaxPerChange {
+			return nil, nonsense(name, "it refuses a part that names more parties than a change may")
+		}
+		one := event.Refusal{Part: part.GetPart(), Outcome: event.Dead, Err: e, Keys: part.GetKeys()}
 		if part.GetIgnored() {
 			one.Outcome = event.Ignored
 		}

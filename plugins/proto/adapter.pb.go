@@ -571,6 +571,7 @@ type Refusal struct {
 	Part          string                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`        // "Ntry[17]"; empty for the whole message
 	Ignored       bool                   `protobuf:"varint,2,opt,name=ignored,proto3" json:"ignored,omitempty"` // by design; else it is dead
 	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Keys          []string               `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"` // of the parties that it names, as far as they were read: an erasure of one finds its dead letter by them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,6 +623,13 @@ func (x *Refusal) GetIgnored() bool {
 func (x *Refusal) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *Refusal) GetKeys() []string {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -1093,11 +1101,12 @@ const file_adapter_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
 	"\achanges\x18\x02 \x01(\fR\achanges\x127\n" +
 	"\brefusals\x18\x03 \x03(\v2\x1b.onefold.adapter.v1.RefusalR\brefusals\x12/\n" +
-	"\x05error\x18\x04 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\"h\n" +
+	"\x05error\x18\x04 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\"|\n" +
 	"\aRefusal\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
 	"\aignored\x18\x02 \x01(\bR\aignored\x12/\n" +
-	"\x05error\x18\x03 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\"]\n" +
+	"\x05error\x18\x03 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\"]\n" +
 	"\x05Error\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +

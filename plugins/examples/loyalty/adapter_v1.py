@@ -50,6 +50,7 @@ MESSAGES = {
         (1, "part", "string", "one"),
         (2, "ignored", "bool", "one"),
         (3, "error", "Error", "optional"),
+        (4, "keys", "string", "many"),
     ],
     "Error": [
         (1, "class", "string", "one"),
