@@ -65,7 +65,7 @@ type Claim struct {
 	Event    string    `json:"event,omitempty"` // message that said it
 }
 
-// Published answers the value that tells the world about the customer, as it stands in the outbox: the whole customer, of whom the topic has
+// Published answers the value that tells the world of the customer, as it stands in the outbox: the whole customer, of whom the topic has
 // a shorter form if it is too large, {"aliasOf": ID} for a merged one, nil (a tombstone) when nobody is behind the id any more.
 func (c *Customer) Published() ([]byte, error) {
 	switch c.Status {
