@@ -255,7 +255,9 @@ func (p *partition) fill(d decoded) {
 			p.last = m.Time
 		}
 	}
-	if n := len(p.queue); n > 1 && p.queue[n-1].Blank { // the next answer says more; the head may be on its way
+	if n := len(p.queue); n > 1 && p.queue[n-1].Blank && len(d.messages) > 0 {
+		// What comes says where we stand, and more; where nothing comes the blank one alone says it (invariant 1). The head may be
+		// on its way.
 		p.queue = p.queue[:n-1]
 	}
 	p.queue, p.queued = append(p.queue, d.messages...), p.queued+n

@@ -262,6 +262,57 @@ func TestPositionPassesMarkers(t *testing.T) {
 	})
 }
 
+// What a slow reader has not taken yet is not forgotten for answers that bring nothing: the position passes what was aborted at
+// the end of the log also where that waits behind records.
+func TestPositionPassesMarkersBehindASlowReader(t *testing.T) {
+	t.Parallel()
+	none := kgo.NoCompression()
+	for _, tc := range []struct {
+		name string
+		more []byte // after answers that bring nothing
+		want []string
+		end  int64
+	}{
+		{"at the end", nil, []string{"a", "b", "c", "d"}, 7},
+		{"and others behind it", batch(7, 8, none, "e"), []string{"a", "b", "c", "d", "e"}, 9},
+		{"and no others, but more of it", batch(7, 8, none), []string{"a", "b", "c", "d"}, 9},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			k, addr := staged(t)
+			asked := answers(k, records(batch(0, 3, none, "a", "b", "c", "d")...), records(batch(4, 6, none)...),
+				records(), records(), records(tc.more...))
+			pos := &positions{}
+			s, ch := subscribe(t, client(t, addr), "t", pos, kafka.SubscriberOptions{MaxInFlight: 1})
+			frame := <-ch // and the others wait
+			for deadline := time.Now().Add(patience); asked.Load() < 7; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("asked %d times", asked.Load())
+				}
+			}
+			var got []string
+			for timeout := time.After(patience); ; {
+				m := event.FromContext(frame.Context())
+				if pos.record(m); !m.Blank {
+					got = append(got, string(m.Value))
+				}
+				if frame.Ack(); pos.at(0).Next == tc.end {
+					break
+				}
+				select {
+				case frame = <-ch:
+				case <-timeout:
+					t.Fatalf("recorded %+v, the log is read up to %d: %+v", pos.at(0), tc.end, s.State())
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+			quiet(t, ch, 20*time.Millisecond)
+		})
+	}
+}
+
 func TestWindow(t *testing.T) {
 	c := client(t, cluster(t))
 	topic := newTopic(t, c, 1, nil)
