@@ -55,6 +55,7 @@ func TestBankfeedClearsTheBar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program and spoils many messages")
 	}
+	t.Parallel()
 	h := hosted(t, plugins.Config{Command: built(t, "./examples/bankfeed"), Stderr: os.Stderr})
 	adaptertest.Run(t, h, os.DirFS("examples/bankfeed/cases"))
 }
@@ -89,6 +90,7 @@ func packed(t *testing.T) string {
 
 // The same kit, against a plugin that has nothing of Go in it.
 func TestLoyaltyClearsTheBar(t *testing.T) {
+	t.Parallel()
 	h := hosted(t, plugins.Config{Command: packed(t), Stderr: os.Stderr})
 	adaptertest.Run(t, h, os.DirFS("examples/loyalty/cases"))
 }

@@ -47,6 +47,7 @@ func crowd(t *testing.T, h *plugins.Host, bad string) error {
 // A plugin that crashes, hangs, answers too much or nonsense harms only its own message: it is refused for good, by name of the
 // plugin, without a word of the message; those beside it are mapped.
 func TestHarmStaysWithItsMessage(t *testing.T) {
+	t.Parallel()
 	for bad, says := range map[string]string{
 		"crash":   "exit status 3",
 		"hang":    "hangs",
@@ -126,6 +127,7 @@ func TestRefusalsNameTheirParties(t *testing.T) {
 
 // A process that is there but does not answer is ended and started anew, though nobody asks it anything.
 func TestHealthHasADeadline(t *testing.T) {
+	t.Parallel()
 	limits := quick()
 	limits.Health = 100 * time.Millisecond
 	h := self(t, limits, "raw")
@@ -162,6 +164,7 @@ func gone(t *testing.T, pid string) {
 
 // A process that takes more memory than it may is ended before it takes it from others.
 func TestMemoryHasALimit(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		t.Skip("this system does not tell how much memory a process uses")
 	}
@@ -251,6 +254,7 @@ func TestBatchesAreBounded(t *testing.T) {
 
 // A plugin that does not start as one does is told from its fault, and nobody waits for it for ever; what it prints is not in the error.
 func TestStartsThatFail(t *testing.T) {
+	t.Parallel()
 	for what, says := range map[string]string{
 		"silent": "not up in time", "chatty": "handshake", "future": "handshake", "featureless": "no source", "picky": "the setting city is missing",
 		"unheard-of": "exit status 0",
@@ -281,6 +285,7 @@ func TestStartsThatFail(t *testing.T) {
 
 // Once the breaker is open nobody waits; when the plugin is well again, it closes.
 func TestBreakerOpensAndCloses(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "now")
 	limits := quick()
 	limits.RestartMax = 200 * time.Millisecond
@@ -402,6 +407,7 @@ func TestEndAnswersWhatIsInFlight(t *testing.T) {
 
 // Killed at random under load, a plugin loses nothing: whoever tries again as the pipeline does gets the right answer.
 func TestKillsUnderLoadLoseNothing(t *testing.T) {
+	t.Parallel()
 	limits := quick()
 	limits.Strikes = 100 // here it is not the messages that break the process
 	h := self(t, limits, "raw")
