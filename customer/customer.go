@@ -320,46 +320,6 @@ func (r *Record) erased(scope string) Version {
 	return Version{}
 }
 
-// lose notes the records that statements merge into this one, whether or not they are heard. It answers whether any is news, and whether
-// there is no room for one.
-func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
-	for _, st := range statements {
-		var id RecordID
-		if st.Path.Name != FieldLink || st.State != Set || st.Value.Parts["kind"] != LinkMergedFrom ||
-			id.UnmarshalText([]byte(st.Value.Parts["record"])) != nil {
-			continue
-		}
-		if r.crowded(v.Source.scope()) {
-			return news, true
-		}
-		s := r.scope(v.Source.scope())
-		i, found := slices.BinarySearchFunc(s.Losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
-		switch {
-		case !found && len(s.Losers) >= MaxLosers:
-			return news, true
-		case !found:
-			s.Losers, news = slices.Insert(s.Losers, i, Loser{Record: id, Since: v}), true
-		case v.Compare(s.Losers[i].Since) < 0:
-			s.Losers[i].Since, news = v, true
-		}
-	}
-	return news, false
-}
-
-// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
-// they are erased of as well, in whatever order that comes.
-func (r *Record) lost() []RecordID {
-	var out []RecordID
-	for i := range r.Scopes {
-		for _, l := range r.Scopes[i].Losers {
-			if r.Forgets(l.Since) {
-				out = append(out, l.Record)
-			}
-		}
-	}
-	return out
-}
-
 // gather adds the customers of records to what was found.
 func (r *Registry) gather(ctx context.Context, v View, of []RecordID, out *Found) error {
 	comps, err := v.Components(ctx, of)

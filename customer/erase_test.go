@@ -394,10 +394,11 @@ func TestErasureBlanksDeadLetters(t *testing.T) {
 	}
 }
 
-// A record remembers so many merges and no more: what it could not remember it does not take, and says so.
+// A record remembers so many merges and no more: what it could not remember it does not take, nor a part of it, and says so.
 func TestMergesAreBounded(t *testing.T) {
 	r := &customer.Record{}
 	merge := func(version, from, n int) event.Outcome {
+		t.Helper()
 		var links []customer.Statement
 		for i := from; i < from+n; i++ {
 			id := customer.RecordID{byte(i >> 8), byte(i)}.String()
@@ -409,13 +410,24 @@ func TestMergesAreBounded(t *testing.T) {
 		outcome, _ := r.Fold(customer.Patch, &customer.Change{Version: sequence(version, "p")}, links)
 		return outcome
 	}
-	if got := merge(1, 0, customer.MaxLosers); got != event.Applied {
+	if got := merge(2, 0, customer.MaxLosers-1); got != event.Applied {
+		t.Errorf("almost as many merges as there is room for came to %s", got)
+	}
+	if got := merge(1, customer.MaxLosers-3, 4); got != event.Dead || len(r.Scopes[0].Losers) != customer.MaxLosers-1 {
+		t.Errorf("a merge of which there is room for a part came to %s, and %d are remembered", got, len(r.Scopes[0].Losers))
+	}
+	for _, l := range r.Scopes[0].Losers {
+		if l.Since != sequence(2, "p") {
+			t.Fatalf("a refused merge is remembered as one of version %v", l.Since)
+		}
+	}
+	if got := merge(2, customer.MaxLosers-1, 1); got != event.Applied {
 		t.Errorf("as many merges as there is room for came to %s", got)
 	}
-	if got := merge(2, customer.MaxLosers, 1); got != event.Dead || r.Scopes[0].Head != sequence(1, "p") {
+	if got := merge(3, customer.MaxLosers, 1); got != event.Dead || r.Scopes[0].Head != sequence(2, "p") {
 		t.Errorf("one more came to %s, and the newest statement is %v", got, r.Scopes[0].Head)
 	}
-	if got := merge(3, 0, 10); got != event.Applied {
+	if got := merge(4, 0, 10); got != event.Applied {
 		t.Errorf("known ones again came to %s", got)
 	}
 	if n := len(r.Scopes[0].Losers); n != customer.MaxLosers {

@@ -266,11 +266,68 @@ func MinorAmount(value, currency string) (Amount, error) { return money.Minor(va
 // MinorUnits answers how many decimals a currency's minor unit has, and whether there is such a currency.
 func MinorUnits(currency string) (int, bool) { return money.MinorUnits(currency) }
 
+// Kinds of link between two records of one source.
+const (
+	LinkMergedInto = "mergedInto" // this record lost a merge, or was re-keyed, to the linked one
+	LinkMergedFrom = "mergedFrom" // and the other side of the same fact
+)
+
 func link(to RecordID, kind string, state State) Statement {
 	return Statement{
 		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
 		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
 	}
+}
+
+// lose notes the records that statements merge into this one, whether or not they are heard: all of them, or none where one finds no
+// room. It answers whether any is news, and whether there was no room.
+func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
+	var ids []RecordID
+	for _, st := range statements {
+		var id RecordID
+		if st.Path.Name == FieldLink && st.State == Set && st.Value.Parts["kind"] == LinkMergedFrom &&
+			id.UnmarshalText([]byte(st.Value.Parts["record"])) == nil {
+			ids = append(ids, id)
+		}
+	}
+	if ids = distinct(ids); len(ids) == 0 {
+		return false, false
+	}
+	var losers []Loser
+	name := v.Source.scope()
+	if i, found := r.find(name); found {
+		losers = slices.Clone(r.Scopes[i].Losers)
+	}
+	for _, id := range ids {
+		i, found := slices.BinarySearchFunc(losers, id, func(l Loser, id RecordID) int { return compareIDs(l.Record, id) })
+		switch {
+		case !found:
+			losers, news = slices.Insert(losers, i, Loser{Record: id, Since: v}), true
+		case v.Compare(losers[i].Since) < 0:
+			losers[i].Since, news = v, true
+		}
+	}
+	if len(losers) > MaxLosers || r.crowded(name) {
+		return false, true
+	}
+	if news {
+		r.scope(name).Losers = losers
+	}
+	return news, false
+}
+
+// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
+// they are erased of as well, in whatever order that comes.
+func (r *Record) lost() []RecordID {
+	var out []RecordID
+	for i := range r.Scopes {
+		for _, l := range r.Scopes[i].Losers {
+			if r.Forgets(l.Since) {
+				out = append(out, l.Record)
+			}
+		}
+	}
+	return out
 }
 
 // settle brings a statement into one form: a value of nothing is cleared, and only a value that is set is kept.

@@ -62,12 +62,6 @@ func (c *Cell) Standing() State {
 	return c.State
 }
 
-// Kinds of link between two records of one source.
-const (
-	LinkMergedInto = "mergedInto" // this record lost a merge, or was re-keyed, to the linked one
-	LinkMergedFrom = "mergedFrom" // and the other side of the same fact
-)
-
 // Live tells whether the record takes part in a customer: heard of, and neither deleted nor erased since. A record
 // that the source merged into another stays live as a reference, whatever deletes came with the merge.
 func (r *Record) Live() bool {
