@@ -13,8 +13,8 @@ race)
 	lacks="the race detector needs a C compiler" remedy="apt-get install gcc libc6-dev"
 	;;
 kafka)
-	if has java && has mvn; then exit 0; fi
-	lacks="a real Apache Kafka needs Java 17 and Maven" remedy="apt-get install default-jre-headless maven"
+	if has java && has mvn && has openssl; then exit 0; fi
+	lacks="a real Apache Kafka needs Java 17, Maven and OpenSSL" remedy="apt-get install default-jre-headless maven openssl"
 	;;
 kcat)
 	if has kcat; then exit 0; fi

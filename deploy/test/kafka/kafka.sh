@@ -5,6 +5,9 @@
 #   kafka.sh stop DIR            end it
 #   kafka.sh run DIR COMMAND...  start a node in an empty DIR, run COMMAND with its address in ONEFOLD_TEST_BROKERS, end it
 #
+# Beside the plain listener are two by TLS, whose addresses and certificates are in DIR/tls, in ONEFOLD_TEST_TLS for COMMAND: one that
+# wants a login (onefold, open-sesame; or an unsigned token) and ends its sessions after 2 s, one that wants a certificate.
+#
 # The jars of pom.xml are in KAFKA_LIB. A node that was started before in DIR keeps its data and its port. Java 17 or newer.
 set -euo pipefail
 
@@ -19,12 +22,12 @@ usage() {
 
 free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Two neighbouring ports below those that the kernel hands out to clients: the broker's and the controller's.
+# Four neighbouring ports below those that the kernel hands out to clients: the broker's, the controller's, and two by TLS.
 choose_port() {
 	local port
 	for _ in $(seq 50); do
-		port=$((20000 + RANDOM % 5000 * 2))
-		if free "$port" && free $((port + 1)); then
+		port=$((20000 + RANDOM % 2500 * 4))
+		if free "$port" && free $((port + 1)) && free $((port + 2)) && free $((port + 3)); then
 			echo "$port"
 			return
 		fi
@@ -35,16 +38,49 @@ choose_port() {
 
 alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 
+# certify NAME: a certificate for 127.0.0.1 and its key, signed by the authority of DIR/tls.
+certify() {
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$dir/tls/$1.key" -out "$dir/tls/$1.csr"
+	openssl x509 -req -in "$dir/tls/$1.csr" -CA "$dir/tls/ca.pem" -CAkey "$dir/tls/ca.key" -CAcreateserial -days 30 \
+		-extfile <(echo subjectAltName=IP:127.0.0.1) -out "$dir/tls/$1.pem"
+}
+
+certificates() {
+	rm -rf "$dir/tls"
+	mkdir -p "$dir/tls"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -days 30 -keyout "$dir/tls/ca.key" -out "$dir/tls/ca.pem"
+	certify broker
+	certify client
+	cat "$dir/tls/broker.key" "$dir/tls/broker.pem" >"$dir/tls/broker.keystore.pem"
+}
+
 configure() {
 	local port=$1
+	if ! certificates >"$dir/certificates.log" 2>&1; then
+		tail -n 5 "$dir/certificates.log" >&2
+		return 1
+	fi
+	echo "127.0.0.1:$((port + 2))" >"$dir/tls/login"
+	echo "127.0.0.1:$((port + 3))" >"$dir/tls/mutual"
 	cat >"$dir/server.properties" <<-END
 		process.roles=broker,controller
 		node.id=1
 		controller.quorum.voters=1@127.0.0.1:$((port + 1))
 		controller.listener.names=CONTROLLER
-		listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-		advertised.listeners=PLAINTEXT://127.0.0.1:$port
-		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+		listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1)),LOGIN://127.0.0.1:$((port + 2)),MUTUAL://127.0.0.1:$((port + 3))
+		advertised.listeners=PLAINTEXT://127.0.0.1:$port,LOGIN://127.0.0.1:$((port + 2)),MUTUAL://127.0.0.1:$((port + 3))
+		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,MUTUAL:SSL
+		ssl.keystore.type=PEM
+		ssl.keystore.location=$dir/tls/broker.keystore.pem
+		ssl.truststore.type=PEM
+		ssl.truststore.location=$dir/tls/ca.pem
+		listener.name.mutual.ssl.client.auth=required
+		listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+		listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_onefold="open-sesame";
+		listener.name.login.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+		listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+		listener.name.login.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+		connections.max.reauth.ms=2000
 		log.dirs=$dir/data
 		auto.create.topics.enable=false
 		num.partitions=3
@@ -86,7 +122,9 @@ start() {
 	fi
 	if [ ! -f "$dir/data/meta.properties" ]; then
 		configure "$(choose_port)"
-		if ! "${java[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" >"$dir/format.log" 2>&1; then
+		if ! "${java[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" \
+			--add-scram 'SCRAM-SHA-256=[name=onefold,password=open-sesame]' \
+			--add-scram 'SCRAM-SHA-512=[name=onefold,password=open-sesame]' >"$dir/format.log" 2>&1; then
 			tail -n 5 "$dir/format.log" >&2
 			return 1
 		fi
@@ -126,7 +164,7 @@ run() {
 	rm -rf "${dir:?}/data"
 	trap stop EXIT
 	ONEFOLD_TEST_BROKERS=$(start)
-	export ONEFOLD_TEST_BROKERS
+	export ONEFOLD_TEST_BROKERS ONEFOLD_TEST_TLS="$dir/tls"
 	"$@"
 }
 
