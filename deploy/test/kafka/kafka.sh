@@ -129,6 +129,7 @@ start() {
 			return 1
 		fi
 	fi
+	rm -f "$dir/server.log" # a former start's would say at once that this one is ready
 	"${java[@]}" kafka.Kafka "$dir/server.properties" >"$dir/server.log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
 	for _ in $(seq $((ready_within * 10))); do
