@@ -191,7 +191,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		dir, err := os.MkdirTemp("", "") // short, for a socket's name has at most a hundred bytes
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) }) // who is killed does not tidy up
 		host := exec.CommandContext(t.Context(), os.Args[0], "be", "host", sum)
+		host.Env = append(os.Environ(), "TMPDIR="+dir)
 		out, err := host.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
