@@ -191,7 +191,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir, err := os.MkdirTemp("", "") // short, for a socket's name has at most a hundred bytes
+		dir, err := os.MkdirTemp("", "") //nolint:usetesting // the name of a socket has at most a hundred bytes
 		if err != nil {
 			t.Fatal(err)
 		}
