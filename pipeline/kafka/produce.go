@@ -7,55 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onefold/onefold/event"
 )
-
-// record is one record to be written.
-type record struct {
-	key, value []byte
-	headers    []event.Header
-	time       time.Time // zero: when it is sent
-}
-
-// recordOf reads a record out of a message: see KeyMetadata, TombstoneMetadata, TimeMetadata and IDHeader.
-func recordOf(m *message.Message) (record, error) {
-	r := record{value: m.Payload}
-	if r.value == nil {
-		r.value = []byte{}
-	}
-	if key, ok := m.Metadata[KeyMetadata]; ok {
-		r.key = []byte(key)
-	}
-	if len(m.Payload) == 0 && m.Metadata[TombstoneMetadata] == "true" {
-		r.value = nil
-	}
-	if at, ok := m.Metadata[TimeMetadata]; ok {
-		var err error
-		if r.time, err = time.Parse(time.RFC3339Nano, at); err != nil {
-			return record{}, event.Errorf(event.Poison, "validation", TimeMetadata, "not a time of RFC 3339, such as 2026-01-31T09:30:00Z")
-		}
-	}
-	if _, ok := m.Metadata[IDHeader]; !ok {
-		r.headers = append(r.headers, event.Header{Key: IDHeader, Value: []byte(m.UUID)})
-	}
-	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
-		if k != KeyMetadata && k != TombstoneMetadata && k != TimeMetadata {
-			r.headers = append(r.headers, event.Header{Key: k, Value: []byte(m.Metadata[k])})
-		}
-	}
-	return r, nil
-}
 
 // size is an upper bound of the record's bytes in a batch, the batch's own head included.
 func (r *record) size() int {
@@ -252,7 +214,8 @@ func pending(works []*work) int {
 	return n
 }
 
-// round sends the first batch of each work to its leader, to all brokers at once. It answers the last error.
+// round sends the first batch of each work to its leader, to all brokers at once, to each one request after the other. It
+// answers the last error.
 func (p *Publisher) round(ctx context.Context, name string, works []*work) error {
 	t, err := p.topic(ctx, name)
 	if err != nil {
@@ -272,7 +235,13 @@ func (p *Publisher) round(ctx context.Context, name string, works []*work) error
 	}
 	var sending sync.WaitGroup
 	for node, ws := range byNode {
-		sending.Go(func() { p.send(ctx, name, node, ws) })
+		sending.Go(func() {
+			for _, some := range p.requests(ws) {
+				if !p.send(ctx, name, node, some) {
+					return // the next round tries them all
+				}
+			}
+		})
 	}
 	sending.Wait()
 	for _, w := range works {
@@ -313,8 +282,30 @@ func (p *Publisher) introduce(ctx context.Context, works []*work) error {
 	return nil
 }
 
-// send writes the first batches of works, all led by one broker, and notes in each what became of it.
-func (p *Publisher) send(ctx context.Context, name string, node int32, works []*work) {
+// requests parts works by what one request may hold; a batch that is more is a request alone.
+func (p *Publisher) requests(works []*work) [][]*work {
+	var all [][]*work
+	size := 0
+	for _, w := range works {
+		n := len(w.batches[0]) + partitionHead
+		if len(all) == 0 || size+n > p.o.MaxRequestBytes { // invariant 10
+			all, size = append(all, nil), requestHead
+		}
+		last := len(all) - 1
+		all[last], size = append(all[last], w), size+n
+	}
+	return all
+}
+
+// Upper bounds of what a Produce request has beside its batches: what it says of itself, and of each partition.
+const (
+	requestHead   = 1024
+	partitionHead = 16
+)
+
+// send writes the first batches of works, all led by one broker, in one request, and notes in each what became of it. It
+// answers false where the broker could not be asked.
+func (p *Publisher) send(ctx context.Context, name string, node int32, works []*work) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
 	t := kmsg.NewProduceRequestTopic()
@@ -348,6 +339,7 @@ func (p *Publisher) send(ctx context.Context, name string, node int32, works []*
 			w.err = err
 		}
 	}
+	return err == nil
 }
 
 func (p *Publisher) judge(works []*work, resp *kmsg.ProduceResponse) {

@@ -28,18 +28,20 @@ const (
 
 // Defaults of PublisherOptions.
 const (
-	DefaultMaxBatchBytes  = 1_000_000 // below the 1,048,588 that brokers take by default
-	DefaultPublishTimeout = 30 * time.Second
-	topicFresh            = time.Minute
+	DefaultMaxBatchBytes   = 1_000_000 // below the 1,048,588 that brokers take by default
+	DefaultMaxRequestBytes = 8 << 20   // below the 16 MiB that the embedded broker takes, and the 100 MiB of others by default
+	DefaultPublishTimeout  = 30 * time.Second
+	topicFresh             = time.Minute
 )
 
 // PublisherOptions bound a Publisher; a zero takes the default.
 type PublisherOptions struct {
-	MaxBatchBytes int              // of one partition's batch before compression, and so of one record
-	Timeout       time.Duration    // of one Publish, with all its retries
-	Compression   string           // none, gzip, snappy, lz4 or zstd; empty: snappy
-	Now           func() time.Time // of records that bring no time of their own; nil: time.Now
-	Log           *slog.Logger     // nil: silent
+	MaxBatchBytes   int              // of one partition's batch before compression, and so of one record
+	MaxRequestBytes int              // of one request, the batches of many partitions; a larger batch goes alone
+	Timeout         time.Duration    // of one Publish, with all its retries
+	Compression     string           // none, gzip, snappy, lz4 or zstd; empty: snappy
+	Now             func() time.Time // of records that bring no time of their own; nil: time.Now
+	Log             *slog.Logger     // nil: silent
 }
 
 // Publisher writes messages (message.Publisher): acknowledged by all replicas in sync, one batch a partition, partitioned by
@@ -69,6 +71,7 @@ type seen struct {
 // NewPublisher makes a publisher. It starts nothing.
 func NewPublisher(client *Client, o PublisherOptions) *Publisher {
 	o.MaxBatchBytes = cmp.Or(o.MaxBatchBytes, DefaultMaxBatchBytes)
+	o.MaxRequestBytes = cmp.Or(o.MaxRequestBytes, DefaultMaxRequestBytes)
 	o.Timeout = cmp.Or(o.Timeout, DefaultPublishTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -99,6 +102,42 @@ func compressor(name string) (kgo.Compressor, error) {
 		return nil, event.Errorf(event.Permanent, "validation", "", "compression %q is none of none, gzip, snappy, lz4, zstd", name)
 	}
 	return kgo.DefaultCompressor(codec)
+}
+
+// record is one record to be written.
+type record struct {
+	key, value []byte
+	headers    []event.Header
+	time       time.Time // zero: when it is sent
+}
+
+// recordOf reads a record out of a message: see KeyMetadata, TombstoneMetadata, TimeMetadata and IDHeader.
+func recordOf(m *message.Message) (record, error) {
+	r := record{value: m.Payload}
+	if r.value == nil {
+		r.value = []byte{}
+	}
+	if key, ok := m.Metadata[KeyMetadata]; ok {
+		r.key = []byte(key)
+	}
+	if len(m.Payload) == 0 && m.Metadata[TombstoneMetadata] == "true" {
+		r.value = nil
+	}
+	if at, ok := m.Metadata[TimeMetadata]; ok {
+		var err error
+		if r.time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+			return record{}, event.Errorf(event.Poison, "validation", TimeMetadata, "not a time of RFC 3339, such as 2026-01-31T09:30:00Z")
+		}
+	}
+	if _, ok := m.Metadata[IDHeader]; !ok {
+		r.headers = append(r.headers, event.Header{Key: IDHeader, Value: []byte(m.UUID)})
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
+		if k != KeyMetadata && k != TombstoneMetadata && k != TimeMetadata {
+			r.headers = append(r.headers, event.Header{Key: k, Value: []byte(m.Metadata[k])})
+		}
+	}
+	return r, nil
 }
 
 // Publish writes messages to a topic, which must exist, and answers when all are acknowledged. The messages of one partition

@@ -252,6 +252,75 @@ func TestProduceFaults(t *testing.T) {
 	}
 }
 
+// What is published to many partitions at once goes in requests that a broker takes, however much it is together; each record
+// is there once, those of one key in their order.
+func TestRequestsAreBounded(t *testing.T) {
+	t.Parallel()
+	const partitions, records = 32, 320
+	for _, tc := range []struct {
+		name    string
+		value   int // bytes of one
+		o       kafka.PublisherOptions
+		limit   int   // bytes of a request
+		atLeast int   // requests
+		cut     int64 // answers that are lost
+	}{
+		{name: "within the default", value: 60_000, limit: 8 << 20, atLeast: 3},
+		{name: "within what is given", value: 1000, o: kafka.PublisherOptions{MaxRequestBytes: 50_000}, limit: 50_000, atLeast: 7},
+		{name: "and answers that are lost", value: 1000, o: kafka.PublisherOptions{MaxRequestBytes: 50_000}, limit: 50_000, atLeast: 9, cut: 2},
+		{
+			name: "a larger batch goes alone", value: 1000, o: kafka.PublisherOptions{MaxRequestBytes: 1, MaxBatchBytes: 4000},
+			limit: 4200, atLeast: 100,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			net := &cutter{}
+			net.cut.Store(tc.cut)
+			k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "t"), kfake.ListenFn(net.listen))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(k.Close)
+			var requests, largest atomic.Int64
+			k.ControlKey(kmsg.Produce.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				k.KeepControl()
+				requests.Add(1)
+				largest.Store(max(largest.Load(), int64(len(frame(r)))))
+				return nil, nil, false
+			})
+			c := client(t, k.ListenAddrs()[0])
+			tc.o.Compression = "none"
+			var all []*event.Message
+			for i := range records {
+				value := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, tc.value/2)
+				all = append(all, &event.Message{Key: []byte(fmt.Sprint("key ", i%100)), Value: value})
+			}
+			if err := kafka.NewPublisher(c, tc.o).Send(t.Context(), "t", all...); err != nil {
+				t.Fatal(err)
+			}
+			if n, size := requests.Load(), largest.Load(); n < int64(tc.atLeast) || size > int64(tc.limit) {
+				t.Errorf("%d requests, the largest of %d bytes: at least %d were expected, of %d at most", n, size, tc.atLeast, tc.limit)
+			}
+			_, ch := subscribe(t, c, "t", &positions{}, kafka.SubscriberOptions{})
+			got := map[string][]int{}
+			for _, m := range take(t, ch, records) {
+				got[string(m.Key)] = append(got[string(m.Key)], int(m.Value[0])+int(m.Value[1])<<8)
+			}
+			quiet(t, ch, 20*time.Millisecond)
+			want := map[string][]int{}
+			for i, m := range all {
+				want[string(m.Key)] = append(want[string(m.Key)], i)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	if kafka.DefaultMaxRequestBytes >= kafka.DefaultMaxFrame {
+		t.Error("the embedded broker refuses what we may ask it to write")
+	}
+}
+
 // A batch that the broker refuses for a while is sent again as the batch that it was, by the same number; what no patience
 // mends is told at once, and takes no number from the batch that comes next.
 func TestProduceCodes(t *testing.T) {
