@@ -203,7 +203,8 @@ func (r *Record) hear(v Version) {
 	}
 }
 
-// cascade carries erasures on to the records that the source had merged or re-keyed into an erased one, and from those to theirs.
+// cascade carries a source's erasures on to the records that it had merged or re-keyed into an erased one, and from those to theirs.
+// What a person asks for goes no further than it went: whoever lives apart by then was spared, and stays so whatever is heard later.
 func (w *work) cascade(ctx context.Context) error {
 	for from := distinct(w.reach); len(from) > 0; {
 		var lost []RecordID
@@ -217,7 +218,7 @@ func (w *work) cascade(ctx context.Context) error {
 		for _, id := range from {
 			rec := w.record(id)
 			for _, loser := range rec.lost() {
-				if w.open(loser, rec.Source).cover(rec.erasures()) {
+				if w.open(loser, rec.Source).withdraw(rec.withdrawn()) {
 					w.touch(loser)
 					w.erased[loser] = true
 					next = append(next, loser)
@@ -299,6 +300,26 @@ func (r *Record) cover(by *Record) bool {
 	return before.Deaf != after.Deaf || !slices.EqualFunc(before.Scopes, after.Scopes, func(a, b Scope) bool {
 		return a.Name == b.Name && a.Erased == b.Erased
 	})
+}
+
+// withdraw lays down an erasure by the source, and answers whether it is news.
+func (r *Record) withdraw(by *Record) bool {
+	own := r.withdrawn()
+	news := own.cover(by)
+	r.Mute, r.Withdrawn = own.Deaf, Version{}
+	for _, s := range own.Scopes { // one, if any: where two are named none is in common
+		r.Withdrawn = s.Erased
+	}
+	return r.cover(by) || news
+}
+
+// withdrawn answers what the source itself has erased of the record, in the form of a record.
+func (r *Record) withdrawn() *Record {
+	out := &Record{Deaf: r.Mute}
+	if v := r.Withdrawn; !v.IsZero() {
+		out.Scopes = []Scope{{Name: v.Source.scope(), Erased: v}}
+	}
+	return out
 }
 
 // erasures answers what was erased of the record, in the form of a record.

@@ -240,11 +240,42 @@ func TestForgetHearsWhatIsLater(t *testing.T) {
 	})
 }
 
+func join(op customer.Op, survivor, loser string, version int) customer.Change {
+	return customer.Change{Source: "shop", Key: survivor, Others: []string{loser}, Op: op, Version: sequence(version, "p")}
+}
+
+// Whom a person's erasure spared, because the source had parted them, stays, whatever comes later and in whatever order: another merge, or
+// the one from before. What the source itself erases still reaches them.
+func TestForgetSparesForGood(t *testing.T) {
+	merged, parted := join(customer.Merge, "S", "L", 2), join(customer.Unmerge, "S", "L", 3)
+	for name, c := range map[string]struct{ before, after []customer.Change }{
+		"a third is merged":       {[]customer.Change{merged, parted}, []customer.Change{join(customer.Merge, "S", "M", 10)}},
+		"the merge comes late":    {[]customer.Change{parted}, []customer.Change{merged}},
+		"it comes again":          {[]customer.Change{merged, parted}, []customer.Change{merged}},
+		"a third was merged, too": {[]customer.Change{parted}, []customer.Change{join(customer.Merge, "S", "M", 1), merged}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *house) {
+				h.absorb(t, upsert("shop", "S", 1, ana), order(upsert("shop", "L", 1, zoe), "order:1"))
+				h.absorb(t, c.before...)
+				h.forget(t, h.of(t, "shop", "S").ID)
+				h.absorb(t, c.after...)
+				left := h.of(t, "shop", "L")
+				if left == nil {
+					t.Fatalf("who was spared is %+v", h.record(t, "shop", "L"))
+				}
+				if line, err := h.Timeline(t.Context(), left.ID, 0); err != nil || len(line) != 1 {
+					t.Errorf("the timeline of who was spared has %d entries: %v", len(line), err)
+				}
+				h.absorb(t, erase("shop", "S", 3)) // no later than the person's, and says more all the same
+				h.erased(t, "shop", "L")
+			})
+		})
+	}
+}
+
 // An erasure by the source covers the records that it had re-keyed or merged into the erased one, whichever is heard of first.
 func TestErasureReachesLosers(t *testing.T) {
-	join := func(op customer.Op, survivor, loser string, version int) customer.Change {
-		return customer.Change{Source: "shop", Key: survivor, Others: []string{loser}, Op: op, Version: sequence(version, "p")}
-	}
 	changes := []customer.Change{
 		order(upsert("shop", "1", 1, noted()), "order:1"),
 		join(customer.Rekey, "2", "1", 2), join(customer.Merge, "3", "2", 3), deletion("shop", "1", 4), erase("shop", "3", 5),
@@ -266,6 +297,35 @@ func TestErasureReachesLosers(t *testing.T) {
 	if h.of(t, "shop", "1") == nil {
 		t.Error("a record that was merged after the erasure is erased")
 	}
+}
+
+// An erasure by the source says that it alone is heard from there on, also where a person's erasure covered more before.
+func TestStaleErasureNarrows(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		consent := func(n int) customer.Change {
+			return customer.Change{
+				Source: "shop", Key: "1", Op: customer.Patch, Version: sequence(n, "consent"), Party: []customer.Statement{set("note", "x")},
+			}
+		}
+		h.absorb(t, upsert("shop", "1", 5, ana), consent(3))
+		h.forget(t, h.of(t, "shop", "1").ID)
+		for i, want := range []event.Outcome{event.Applied, event.Duplicate} {
+			if got := h.absorb(t, erase("shop", "1", 4))[0].Outcome; got != want {
+				t.Errorf("the source's erasure, time %d, came to %s", i+1, got)
+			}
+		}
+		if got := h.absorb(t, erase("shop", "1", 3))[0].Outcome; got != event.Stale {
+			t.Errorf("an older one came to %s", got)
+		}
+		if got := h.absorb(t, consent(4))[0].Outcome; got != event.Ignored {
+			t.Errorf("what another scope says came to %s", got)
+		}
+		for n, want := range map[int]event.Outcome{5: event.Ignored, 6: event.Applied} {
+			if got := h.absorb(t, upsert("shop", "1", n, ana))[0].Outcome; got != want {
+				t.Errorf("version %d came to %s", n, got)
+			}
+		}
+	})
 }
 
 // An erasure takes as many pages of interactions as there are.

@@ -316,13 +316,14 @@ func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
 	return news, false
 }
 
-// lost answers the records that the source had merged into this one by a statement that an erasure covers: what this one was erased of,
-// they are erased of as well, in whatever order that comes.
+// lost answers the records that the source had merged into this one by a statement that an erasure of its own covers: what it erased of
+// this one it erased of them, in whatever order that comes.
 func (r *Record) lost() []RecordID {
 	var out []RecordID
+	own := r.withdrawn()
 	for i := range r.Scopes {
 		for _, l := range r.Scopes[i].Losers {
-			if r.Forgets(l.Since) {
+			if own.Forgets(l.Since) {
 				out = append(out, l.Record)
 			}
 		}

@@ -20,6 +20,10 @@ type Record struct {
 	Scopes   []Scope   `json:"scopes"`        // by name
 	// Deaf tells that erasures named no scope in common, so that nothing that anybody says is provably later than all of them.
 	Deaf bool `json:"deaf,omitempty"`
+	// Withdrawn is the newest erasure by the source itself, of this record or of one that this one was merged into; Mute tells that there
+	// were several, of different scopes. Those reach what was merged into this one; what a person asks for does not.
+	Withdrawn Version `json:"withdrawn,omitzero"`
+	Mute      bool    `json:"mute,omitempty"`
 }
 
 // Scope is the part of a record that was said in versions which compare with each other.
@@ -34,7 +38,7 @@ type Scope struct {
 }
 
 // Loser is a record that the source once merged or re-keyed into this one, by the oldest such statement. It outlives erasures,
-// because what erases the one, once the statement was made, erases the other.
+// because what the source erases of the one, once the statement was made, it erases of the other.
 type Loser struct {
 	Record RecordID `json:"record"`
 	Since  Version  `json:"since"`
@@ -283,13 +287,13 @@ func (s *Scope) silence(statements []Statement, v Version) (won bool) {
 func (r *Record) erase(v Version) event.Outcome {
 	v = v.last()
 	name := v.Source.scope()
-	if d := v.Compare(r.erased(name)); d <= 0 {
-		return []event.Outcome{event.Stale, event.Duplicate}[1+d]
+	switch {
+	case r.withdraw(&Record{Scopes: []Scope{{Name: name, Erased: v}}}):
+		return event.Applied
+	case v.Compare(r.withdrawn().erased(name)) < 0:
+		return event.Stale
 	}
-	if !r.cover(&Record{Scopes: []Scope{{Name: name, Erased: v}}}) {
-		return event.Duplicate // there was nothing left to cover
-	}
-	return event.Applied
+	return event.Duplicate
 }
 
 // purge drops what a delete or an erasure covers, so that the scope is the same whatever came first.

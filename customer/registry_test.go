@@ -258,6 +258,33 @@ func anyOrder(t *rapid.T, open func(customer.IDs) *house) {
 	}
 }
 
+// What is said after a person's erasure comes to the same in any order, too.
+func TestAnyOrderAfterForget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before, after := town(t), town(t)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 5))
+		key := fmt.Sprint(rapid.IntRange(1, 4).Draw(t, "forgotten"))
+		var want string
+		for i := range 2 {
+			h := open(t)
+			h.absorb(t, before...)
+			if c := h.of(t, "shop", key); c != nil {
+				if err := h.Forget(context.Background(), c.ID, h.now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.batches(t, after)
+			got := h.canonical(t) + h.erasures(t)
+			if i == 0 {
+				want = got
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("another order after it gives other customers:\n%s", diff)
+			}
+			rng.Shuffle(len(after), func(i, j int) { after[i], after[j] = after[j], after[i] })
+		}
+	})
+}
+
 // erasures tells what was erased of the town's records: the canonical form does not show who is gone.
 func (h *house) erasures(t require) string {
 	t.Helper()
@@ -265,7 +292,7 @@ func (h *house) erasures(t require) string {
 	for _, source := range []string{"bank", "shop"} {
 		for key := 1; key <= 7; key++ {
 			if rec := h.record(t, source, fmt.Sprint(key)); rec != nil {
-				fmt.Fprintf(&b, "%s/%d live=%v deaf=%v", source, key, rec.Live(), rec.Deaf)
+				fmt.Fprintf(&b, "%s/%d live=%v deaf=%v, by its source %s %v", source, key, rec.Live(), rec.Deaf, rec.Withdrawn.Source.Value, rec.Mute)
 				for _, s := range rec.Scopes {
 					fmt.Fprintf(&b, " %s=%s", s.Name, s.Erased.Source.Value)
 				}

@@ -320,6 +320,7 @@ func FuzzBody(f *testing.F) {
 			f.Add(append(append(bytes.Clone(body[:i]), 0xff), body[i+1:]...))
 		}
 		f.Add(append(body, 0))
+		f.Add(append([]byte{2}, body[1:]...)) // the form of a record that its source has erased
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, table := range []string{"record", "customer", "interaction"} {

@@ -91,6 +91,7 @@ const window = 100
 
 // unpacker reads what a packer wrote. After the first fault everything is zero, and bad tells.
 type unpacker struct {
+	form     byte
 	b        []byte
 	bad      bool
 	texts    []string
