@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"time"
 
@@ -26,60 +25,6 @@ const (
 	maxDecompressed = 64 << 20 // bytes; also of all batches of one partition in one answer
 	maxRecords      = 1 << 20  // records a batch says that it has: each costs memory before one is read
 )
-
-// Offsets of the fields of a record batch, magic 2 (KIP-98); magic is at the same place in the older formats.
-const (
-	batchHeader   = 61
-	batchOverhead = 12 // first offset and length, which the length does not count
-	atLength      = 8
-	atEpoch       = 12
-	atMagic       = 16
-	atCRC         = 17
-	atAttributes  = 21
-	atLastDelta   = 23
-	atMaxTime     = 35
-	atProducer    = 43
-	atSequence    = 53
-	atCount       = 57
-)
-
-// batchHead is the head of one record batch, read without looking inside.
-type batchHead struct {
-	first, last int64
-	epoch       int32 // of the leader that wrote it; -1 in formats before magic 2
-	size        int   // bytes, the whole
-	records     int32
-	magic       byte
-}
-
-// nextBatch reads the head of the batch that b begins with; false where b holds no whole batch, which is how an answer that
-// was cut at its byte limit ends.
-func nextBatch(b []byte) (batchHead, bool) {
-	if len(b) <= atMagic {
-		return batchHead{}, false
-	}
-	first := int64(binary.BigEndian.Uint64(b))
-	size := int64(int32(binary.BigEndian.Uint32(b[atLength:]))) + batchOverhead
-	if size <= atMagic || size > int64(len(b)) {
-		return batchHead{}, false
-	}
-	h := batchHead{first: first, last: first, epoch: -1, size: int(size), records: 1, magic: b[atMagic]}
-	if h.magic != 2 {
-		return h, true
-	}
-	if size < batchHeader {
-		return batchHead{}, false
-	}
-	h.epoch = int32(binary.BigEndian.Uint32(b[atEpoch:]))
-	h.last = first + int64(int32(binary.BigEndian.Uint32(b[atLastDelta:])))
-	h.records = int32(binary.BigEndian.Uint32(b[atCount:]))
-	return h, true
-}
-
-// intact tells whether the bytes of a batch are those that were written, by its checksum (CRC-32C).
-func (h batchHead) intact(b []byte) bool {
-	return h.magic == 2 && crc32.Checksum(b[atAttributes:h.size], crc32.MakeTable(crc32.Castagnoli)) == binary.BigEndian.Uint32(b[atCRC:])
-}
 
 // decoded is what one answer holds for one partition.
 type decoded struct {
@@ -101,7 +46,8 @@ type decoder struct {
 
 // decode reads a partition's batches from an offset on: checksums, transactions (read committed, for which the request must
 // ask as well), control records and compacted holes are ProcessFetchPartition's. What cannot be read although its bytes are
-// those that were written is handed on unread, so that it ends as a dead letter (invariant 7); damage is an error.
+// those that were written is handed on unread, so that it ends as a dead letter (invariant 7), unless its transaction was aborted:
+// then it was never said. Damage is an error.
 func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) decoded {
 	log := rp.RecordBatches
 	for h, ok := nextBatch(log); ok && h.last < asked; h, ok = nextBatch(log) {
@@ -114,8 +60,8 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 	if first.magic > 2 {
 		return stuck(asked, fmt.Errorf("the batch at offset %d has the unknown format %d", first.first, first.magic))
 	}
-	if first.records > maxRecords {
-		return d.refuse(rp.Partition, asked, first, log, tooLarge("holds %d records, the limit is %d", first.records, maxRecords))
+	if first.records > maxRecords && first.intact(log) {
+		return d.refuse(rp, asked, first, log, tooLarge("holds %d records, the limit is %d", first.records, maxRecords))
 	}
 	part := *rp
 	part.RecordBatches = log[:readable(log)]
@@ -127,9 +73,9 @@ func (d *decoder) decode(rp *kmsg.FetchResponseTopicPartition, asked int64) deco
 	if bad == 0 || (next == asked && len(fp.Records) == 0) { // the first batch is the trouble; a later one is first next time
 		switch {
 		case errors.Is(fp.Err, kgo.ErrMaxDecompress):
-			return d.refuse(rp.Partition, asked, first, log, tooLarge("inflates to more than %d bytes", maxDecompressed))
+			return d.refuse(rp, asked, first, log, tooLarge("inflates to more than %d bytes", maxDecompressed))
 		case first.intact(log):
-			return d.refuse(rp.Partition, asked, first, log, unreadable(cmp.Or(fp.Err, errDamaged)))
+			return d.refuse(rp, asked, first, log, unreadable(cmp.Or(fp.Err, errDamaged)))
 		}
 		return stuck(asked, fmt.Errorf("the batch at offset %d is damaged: %w", first.first, cmp.Or(fp.Err, errDamaged)))
 	}
@@ -201,15 +147,20 @@ func epochBefore(log []byte, next int64) int32 {
 	return epoch
 }
 
-// refuse hands a batch on unread, as one message at its last offset.
-func (d *decoder) refuse(partition int32, asked int64, h batchHead, log []byte, why *event.Error) decoded {
+// refuse hands a batch on unread, as one message at its last offset; one that was aborted it passes.
+func (d *decoder) refuse(rp *kmsg.FetchResponseTopicPartition, asked int64, h batchHead, log []byte, why *event.Error) decoded {
+	out := decoded{asked: asked, next: h.last + 1, begins: h.epoch, epoch: h.epoch}
+	if h.aborted(log, rp.AbortedTransactions) {
+		d.mark(rp.Partition, &out)
+		return out
+	}
 	why.Text = fmt.Sprintf("the record batch of offsets %d to %d %s", h.first, h.last, why.Text)
-	m := &event.Message{
-		Source: d.source, Topic: d.topic, TopicID: d.topicID, Partition: partition, Offset: h.last, Epoch: h.epoch,
+	out.messages = []*event.Message{{
+		Source: d.source, Topic: d.topic, TopicID: d.topicID, Partition: rp.Partition, Offset: h.last, Epoch: h.epoch,
 		Time:  time.UnixMilli(int64(binary.BigEndian.Uint64(log[atMaxTime:]))).UTC(),
 		Value: bytes.Clone(log[:h.size]), Refused: why,
-	}
-	return decoded{asked: asked, messages: []*event.Message{m}, next: h.last + 1, begins: h.epoch, epoch: h.epoch}
+	}}
+	return out
 }
 
 func tooLarge(format string, args ...any) *event.Error {

@@ -2,9 +2,12 @@ package kafka
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"reflect"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -273,3 +276,71 @@ func (w *walk) tags(bare bool) {
 		w.Span(int(w.Uvarint()))
 	}
 }
+
+// Offsets of the fields of a record batch, magic 2 (KIP-98); magic is at the same place in the older formats.
+const (
+	batchHeader   = 61
+	batchOverhead = 12 // first offset and length, which the length does not count
+	atLength      = 8
+	atEpoch       = 12
+	atMagic       = 16
+	atCRC         = 17
+	atAttributes  = 21
+	atLastDelta   = 23
+	atMaxTime     = 35
+	atProducer    = 43
+	atSequence    = 53
+	atCount       = 57
+)
+
+// batchHead is the head of one record batch, read without looking inside.
+type batchHead struct {
+	first, last int64
+	epoch       int32 // of the leader that wrote it; -1 in formats before magic 2
+	size        int   // bytes, the whole
+	records     int32
+	magic       byte
+}
+
+// nextBatch reads the head of the batch that b begins with; false where b holds no whole batch, which is how an answer that
+// was cut at its byte limit ends.
+func nextBatch(b []byte) (batchHead, bool) {
+	if len(b) <= atMagic {
+		return batchHead{}, false
+	}
+	first := int64(binary.BigEndian.Uint64(b))
+	size := int64(int32(binary.BigEndian.Uint32(b[atLength:]))) + batchOverhead
+	if size <= atMagic || size > int64(len(b)) {
+		return batchHead{}, false
+	}
+	h := batchHead{first: first, last: first, epoch: -1, size: int(size), records: 1, magic: b[atMagic]}
+	if h.magic != 2 {
+		return h, true
+	}
+	if size < batchHeader {
+		return batchHead{}, false
+	}
+	h.epoch = int32(binary.BigEndian.Uint32(b[atEpoch:]))
+	h.last = first + int64(int32(binary.BigEndian.Uint32(b[atLastDelta:])))
+	h.records = int32(binary.BigEndian.Uint32(b[atCount:]))
+	return h, true
+}
+
+// intact tells whether the bytes of a batch are those that were written, by its checksum (CRC-32C).
+func (h batchHead) intact(b []byte) bool {
+	return h.magic == 2 && crc32.Checksum(b[atAttributes:h.size], crc32.MakeTable(crc32.Castagnoli)) == binary.BigEndian.Uint32(b[atCRC:])
+}
+
+// aborted tells whether the batch, the first of an answer, is of a transaction that the broker says was aborted. So does
+// ProcessFetchPartition, but only of what it can read: a batch that nobody was to see must not be told of because it cannot be read.
+func (h batchHead) aborted(b []byte, transactions []kmsg.FetchResponseTopicPartitionAbortedTransaction) bool {
+	if h.magic != 2 || b[atAttributes+1]&transactional == 0 {
+		return false
+	}
+	producer := int64(binary.BigEndian.Uint64(b[atProducer:]))
+	return slices.ContainsFunc(transactions, func(t kmsg.FetchResponseTopicPartitionAbortedTransaction) bool {
+		return t.ProducerID == producer && t.FirstOffset <= h.first
+	})
+}
+
+const transactional = 1 << 4 // of the attributes

@@ -425,6 +425,82 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A batch that was aborted is never told of, also where it could not be read: the position passes it. One that was not, or is
+// damaged so that nothing of it can be believed, is no such batch.
+func TestAbortedBatchIsPassedUnread(t *testing.T) {
+	t.Parallel()
+	const ours, other = 9, 10
+	of := func(producer int64, attributes byte, b []byte) []byte {
+		b[22] |= attributes
+		binary.BigEndian.PutUint64(b[43:], uint64(producer))
+		return seal(b)
+	}
+	const transactional = 1 << 4
+	bomb := func() []byte { return batch(2, 3, kgo.ZstdCompression(), strings.Repeat("0", 65<<20), "") }
+	claims := func() []byte { return rawBatch(2, 3, 0, 1<<21, []byte("x")) }
+	garbage := func() []byte { return rawBatch(2, 3, 0, 2, []byte{200, 1, 0, 0, 0, 1, 1, 1}) }
+	unpackable := func() []byte { return rawBatch(2, 3, 4, 2, []byte("no zstd")) }
+	damaged := of(ours, transactional, claims())
+	damaged[len(damaged)-1] ^= 1
+	read, before := batch(0, 1, kgo.NoCompression(), "a", "b"), of(ours, transactional, batch(0, 1, kgo.NoCompression(), "x", "y"))
+	for _, tc := range []struct {
+		name    string
+		first   []byte
+		batch   []byte
+		aborted map[int64]int64 // producers, and where their transactions begin
+		want    []string        // values; "refused" for a batch that is handed on unread
+		halted  string
+	}{
+		{"inflates to too much", read, of(ours, transactional, bomb()), map[int64]int64{ours: 2}, []string{"a", "b", "e"}, ""},
+		{"says that it has too many records", read, of(ours, transactional, claims()), map[int64]int64{ours: 2}, []string{"a", "b", "e"}, ""},
+		{"its records are none", read, of(ours, transactional, garbage()), map[int64]int64{ours: 2}, []string{"a", "b", "e"}, ""},
+		{"cannot be unpacked", read, of(ours, transactional, unpackable()), map[int64]int64{ours: 2}, []string{"a", "b", "e"}, ""},
+		{"behind others that were aborted", before, of(ours, transactional, bomb()), map[int64]int64{ours: 0}, []string{"e"}, ""},
+		{"was committed", read, of(ours, transactional, claims()), nil, []string{"a", "b", "refused", "e"}, ""},
+		{"is another's", read, of(ours, transactional, claims()), map[int64]int64{other: 2}, []string{"a", "b", "refused", "e"}, ""},
+		{"is before it", read, of(ours, transactional, claims()), map[int64]int64{ours: 4}, []string{"a", "b", "refused", "e"}, ""},
+		{"is of no transaction", read, of(ours, 0, claims()), map[int64]int64{ours: 2}, []string{"a", "b", "refused", "e"}, ""},
+		{"is damaged", read, damaged, map[int64]int64{ours: 2}, []string{"a", "b"}, kafka.HaltCorrupt},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			k, addr := staged(t)
+			tail := batch(4, 4, kgo.NoCompression(), "e")
+			step := func(asked int64, p *kmsg.FetchResponseTopicPartition) { // all from there on
+				for _, b := range [][]byte{tc.first, tc.batch, tail} {
+					if int64(binary.BigEndian.Uint64(b)) >= asked {
+						p.RecordBatches = append(p.RecordBatches, b...)
+					}
+				}
+				for producer, first := range tc.aborted {
+					a := kmsg.NewFetchResponseTopicPartitionAbortedTransaction()
+					a.ProducerID, a.FirstOffset = producer, first
+					p.AbortedTransactions = append(p.AbortedTransactions, a)
+				}
+			}
+			answers(k, step, step, step)
+			pos := &positions{}
+			s, ch := subscribe(t, client(t, addr), "t", pos, kafka.SubscriberOptions{})
+			var got []string
+			for _, m := range take(t, ch, len(tc.want)) {
+				if m.Refused != nil {
+					m.Value = []byte("refused")
+				}
+				got = append(got, string(m.Value))
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+			quiet(t, ch, 20*time.Millisecond)
+			end := int64(5)
+			if tc.halted != "" {
+				end = 2
+			}
+			until(t, s, "at its end", func(st []kafka.PartitionState) bool { return st[0].Halted == tc.halted && st[0].Next == end })
+		})
+	}
+}
+
 // The epoch that is sent with the next question is the last batch's, also when it held no record.
 func TestLastFetchedEpoch(t *testing.T) {
 	k, addr := staged(t)
