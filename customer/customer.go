@@ -97,7 +97,7 @@ func (c *Customer) Text(name string) string {
 }
 
 // Forget erases a customer at the wish of its data subject: every record that is or ever was part of it, living or deleted, unless it is
-// a living part of somebody else by now, and all that these records took part in. Customers that were merged into it are it. Its id stays
+// a part of somebody else by now, or was when it was deleted, and all that these records took part in. Customers that were merged into it are it. Its id stays
 // known as erased until a record of it is heard of again. What the same sources say later is accepted only where it is provably later.
 func (r *Registry) Forget(ctx context.Context, id CustomerID, now time.Time) error {
 	return r.store.Update(ctx, func(tx Tx) error {
@@ -147,7 +147,7 @@ func (w *work) subject(ctx context.Context, asked, id CustomerID) ([]RecordID, e
 			return nil, err
 		}
 		for _, m := range members {
-			if !m.Live || lead(known, m.Customer) == id {
+			if lead(known, m.Customer) == id { // of one that is not live where it was last
 				reached = append(reached, m.Record)
 			}
 		}

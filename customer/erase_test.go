@@ -176,6 +176,27 @@ func TestForgetReaches(t *testing.T) {
 			}
 		})
 	})
+	t.Run("also where what was told apart is deleted meanwhile", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, upsert("bank", "1", 1, ana), order(upsert("shop", "2", 1, ana), "order:1"))
+			if err := h.Split(t.Context(), customer.Decision{Pair: h.pair([2]string{"bank", "1"}, [2]string{"shop", "2"}), Author: "steward", At: h.now}); err != nil {
+				t.Fatal(err)
+			}
+			other := h.of(t, "shop", "2")
+			h.absorb(t, deletion("shop", "2", 2))
+			h.forget(t, h.of(t, "bank", "1").ID)
+			h.absorb(t, customer.Change{Source: "shop", Key: "2", Op: customer.Patch, Version: sequence(3, "again"), Party: ana}, upsert("shop", "2", 3, ana))
+			if back := h.of(t, "shop", "2"); back == nil || back.ID != other.ID {
+				t.Fatalf("the other one came back as %+v, was %s", back, other.ID)
+			}
+			if line, err := h.Timeline(t.Context(), other.ID, 0); err != nil || len(line) != 1 {
+				t.Errorf("the other one's timeline has %d entries: %v", len(line), err)
+			}
+			h.absorb(t, deletion("shop", "2", 4))
+			h.forget(t, other.ID)
+			h.erased(t, "shop", "2")
+		})
+	})
 	if err := open(t).Forget(t.Context(), customer.CustomerID{1}, start); !errors.Is(err, customer.ErrNotFound) {
 		t.Errorf("forgetting nobody: %v", err)
 	}
