@@ -97,8 +97,9 @@ func (c *Customer) Text(name string) string {
 }
 
 // Forget erases a customer at the wish of its data subject: every record that is or ever was part of it, living or deleted, unless it is
-// a part of somebody else by now, or was when it was deleted, and all that these records took part in. Customers that were merged into it are it. Its id stays
-// known as erased until a record of it is heard of again. What the same sources say later is accepted only where it is provably later.
+// a part of somebody else by now, or was when it was deleted, and all that these records took part in. Customers that were merged into
+// it are it. Its id stays known as erased until a record of it is heard of again. What the same sources say later is accepted only
+// where it is provably later.
 func (r *Registry) Forget(ctx context.Context, id CustomerID, now time.Time) error {
 	return r.store.Update(ctx, func(tx Tx) error {
 		w := newWork(r, tx, now)

@@ -314,6 +314,11 @@ func TestErasureReachesLosers(t *testing.T) {
 		})
 	}
 	h := open(t)
+	h.absorb(t, upsert("shop", "old", 1, ana), join(customer.Rekey, "new", "old", 2), upsert("shop", "new", 3, ana), erase("shop", "old", 5))
+	if rec := h.record(t, "shop", "old"); !rec.Erased() || h.of(t, "shop", "new") == nil {
+		t.Errorf("erased by its old key, what is left of it is %+v, and the new one is %+v", rec, h.record(t, "shop", "new"))
+	}
+	h = open(t)
 	h.absorb(t, upsert("shop", "1", 1, ana), erase("shop", "2", 2), join(customer.Merge, "2", "1", 3))
 	if h.of(t, "shop", "1") == nil {
 		t.Error("a record that was merged after the erasure is erased")
