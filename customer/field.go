@@ -3,7 +3,9 @@ package customer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -356,5 +358,29 @@ func signed(author string, at time.Time) error {
 	if len(author) > MaxKey || !clean(author) {
 		return event.Errorf(event.Permanent, "validation", "author", "an author is at most %d bytes of UTF-8 without NUL", MaxKey)
 	}
+	return nil
+}
+
+// Weight is evidence in bits, log2 of a likelihood ratio, in fixed point: 1/1024 bit (sums must not depend on order).
+type Weight int32
+
+// Bits is one bit of evidence.
+const Bits Weight = 1024
+
+// Float answers the weight in bits, for people and charts.
+func (w Weight) Float() float64 { return float64(w) / float64(Bits) }
+
+// MarshalJSON writes the weight in bits.
+func (w Weight) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, w.Float(), 'f', -1, 64), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes; every weight is exact in both.
+func (w *Weight) UnmarshalJSON(b []byte) error {
+	bits, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.Abs(bits) > math.MaxInt32/float64(Bits) {
+		return fmt.Errorf("a weight is a number of bits, such as 12.5")
+	}
+	*w = Weight(math.Round(bits * float64(Bits)))
 	return nil
 }

@@ -3,9 +3,7 @@ package customer
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -92,30 +90,6 @@ type Key struct {
 	Hash uint64
 }
 
-// Weight is evidence in bits, log2 of a likelihood ratio, in fixed point: 1/1024 bit (sums must not depend on order).
-type Weight int32
-
-// Bits is one bit of evidence.
-const Bits Weight = 1024
-
-// Float answers the weight in bits, for people and charts.
-func (w Weight) Float() float64 { return float64(w) / float64(Bits) }
-
-// MarshalJSON writes the weight in bits.
-func (w Weight) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, w.Float(), 'f', -1, 64), nil
-}
-
-// UnmarshalJSON reads what MarshalJSON writes; every weight is exact in both.
-func (w *Weight) UnmarshalJSON(b []byte) error {
-	bits, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || math.Abs(bits) > math.MaxInt32/float64(Bits) {
-		return fmt.Errorf("a weight is a number of bits, such as 12.5")
-	}
-	*w = Weight(math.Round(bits * float64(Bits)))
-	return nil
-}
-
 // Edge is the evidence between two nodes: between any record of the one and any of the other.
 type Edge struct {
 	NodePair
@@ -192,7 +166,10 @@ func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
 			return event.Errorf(event.Permanent, "validation", "b",
 				"two different live records are needed, and there is one: name two customers or two records")
 		}
-		out, err = w.explain(ctx, best, e)
+		if out, err = w.explain(ctx, best, e); err == nil && !slices.Contains(as, out.A.Record) {
+			out.A, out.B, out.CustomerA, out.CustomerB = out.B, out.A, out.CustomerB, out.CustomerA
+			slices.Reverse(out.Path)
+		}
 		return err
 	})
 	return out, err
@@ -397,4 +374,15 @@ func (x *Explanation) sentence() string {
 	default:
 		return "not joined: " + relation
 	}
+}
+
+// standing tells whether a decision of that kind stands between its two records.
+func standing(ctx context.Context, v View, d Decision) (bool, error) {
+	comps, err := v.Components(ctx, []RecordID{d.A, d.B})
+	for _, c := range comps {
+		if slices.ContainsFunc(c.Decisions, func(o Decision) bool { return o.Pair == d.Pair && o.Kind == d.Kind && !o.Undone }) {
+			return true, err
+		}
+	}
+	return false, err
 }

@@ -283,10 +283,14 @@ func (r *Registry) decide(ctx context.Context, d Decision) error {
 		return event.Errorf(event.Permanent, "validation", "reason",
 			"a reason is at most %d bytes of UTF-8 without NUL, an id %d: say it shorter", MaxValue, MaxKey)
 	}
-	if d.ID == "" {
+	named := d.ID != ""
+	if !named {
 		d.ID = d.id()
 	}
 	return r.store.Update(ctx, func(tx Tx) error {
+		if stands, err := standing(ctx, tx, d); err != nil || stands && !named {
+			return err // decided already: a second decision of the kind would outlive the undoing of the first
+		}
 		said, err := tx.Decisions(ctx, []string{d.ID})
 		if err != nil {
 			return err

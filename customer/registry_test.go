@@ -448,6 +448,36 @@ func houses() map[string]func(*testing.T) *house {
 	}
 }
 
+// The same decision, made again while it stands, is one: to undo it undoes it.
+func TestADecisionMadeTwiceIsOne(t *testing.T) {
+	h := open(t)
+	ana := person("Ana", "Ruiz", "1980-02-03", "ana@mail.test", "+34600111222")
+	h.absorb(t, upsert("bank", "1", 1, ana), upsert("shop", "9", 1, ana))
+	d := customer.Decision{Pair: customer.NewPair(h.ids.Record("bank", "1"), h.ids.Record("shop", "9")), Author: "steward", At: h.now}
+	for range 2 {
+		if err := h.Split(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		d.At = d.At.Add(time.Minute)
+	}
+	why, err := h.Why(t.Context(), "shop/9", "bank/1")
+	if err != nil || why.Decision == nil || why.A.Key != "9" || why.B.Key != "1" {
+		t.Fatalf("%+v, %v", why, err)
+	}
+	if _, err := h.Undo(t.Context(), why.Decision.ID, "steward", d.At); err != nil {
+		t.Fatal(err)
+	}
+	if why, err = h.Why(t.Context(), "shop/9", "bank/1"); err != nil || !why.Same || why.Decision != nil {
+		t.Errorf("it was undone: %+v, %v", why, err)
+	}
+	if err := h.Split(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if why, err = h.Why(t.Context(), "shop/9", "bank/1"); err != nil || why.Same {
+		t.Errorf("it was decided anew: %+v, %v", why, err)
+	}
+}
+
 func TestReferenceBeforeParty(t *testing.T) {
 	h := open(t)
 	ref := customer.ReferenceKey("loyaltyNumber", "L-1")

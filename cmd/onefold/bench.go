@@ -79,8 +79,9 @@ func (b *bench) command(name, short string, s scenario) *cobra.Command {
 		if err := b.only("table", "json", "ndjson"); err != nil {
 			return err
 		}
-		if b.people < 1 || b.events < 1 || b.runs < 1 {
-			return &usage{text: "there is nothing to measure", hint: "--people, --events and --runs are at least 1"}
+		if err := (simulation.Config{People: b.people, Events: b.events, Seed: b.seed}).Check(); err != nil || b.runs < 1 {
+			return &usage{text: "there is nothing to measure", hint: fmt.Sprintf("--people is 1 to %d, --events 1 to %d, --runs at least 1",
+				simulation.MaxPeople, simulation.MaxEvents)}
 		}
 		m, err := b.measure(c.Context(), name, s)
 		if err != nil {

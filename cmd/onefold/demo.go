@@ -72,8 +72,8 @@ func (p *program) demoCommand() *cobra.Command {
 		if err := p.only("table", "json", "ndjson"); err != nil {
 			return err
 		}
-		if d.people < 1 || d.events < 1 {
-			return &usage{text: "a town has people and events", hint: "--people and --events are at least 1"}
+		if err := (simulation.Config{People: d.people, Events: d.events, Seed: d.seed}).Check(); err != nil {
+			return &usage{text: err.Error(), hint: "give --people and --events within these bounds"}
 		}
 		if d.rate < 0 && !d.exit {
 			d.rate = 500

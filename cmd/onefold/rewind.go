@@ -46,6 +46,9 @@ func (p *program) rewindCommand() *cobra.Command {
 		if !ok {
 			return &usage{text: fmt.Sprintf("%s names no source %q", *file, args[0]), hint: fmt.Sprintf("it has %v", cfg.SourceNames())}
 		}
+		if c.Flags().Changed("partition") && *only < 0 {
+			return &usage{text: fmt.Sprintf("there is no partition %d", *only), hint: "--partition is 0 or more; leave it out for all of them"}
+		}
 		next, err := offset(*to, *only)
 		if err != nil {
 			return err

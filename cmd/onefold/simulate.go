@@ -35,8 +35,8 @@ func (p *program) simulateCommand() *cobra.Command {
 		if *out == "" && len(*brokers) == 0 {
 			return &usage{text: "nowhere to write to", hint: "add --out FOLDER, or --brokers HOST:PORT"}
 		}
-		if *people < 1 || *events < 1 {
-			return &usage{text: "a town has people and events", hint: "--people and --events are at least 1"}
+		if err := (simulation.Config{People: *people, Events: *events, Seed: *seed}).Check(); err != nil {
+			return &usage{text: err.Error(), hint: "give --people and --events within these bounds"}
 		}
 		town := simulation.New(simulation.Config{People: *people, Events: *events, Seed: *seed})
 		if len(*brokers) > 0 {

@@ -110,13 +110,21 @@ func (c *Config) settle(dir string) {
 	}
 	for name, s := range c.Sources {
 		if s.Folder() {
-			s.Adapter = under(dir, s.Adapter)
+			s.Adapter = folder(under(dir, s.Adapter))
 		}
 		if s.Plugin.Command != "" {
-			s.Plugin.Command = under(dir, s.Plugin.Command)
+			s.Plugin.Command = folder(under(dir, s.Plugin.Command))
 		}
 		c.Sources[name] = s
 	}
+}
+
+// folder writes a path so that nobody takes it for a name: of a shipped mapping, or of a program that is looked for.
+func folder(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return "." + string(filepath.Separator) + path
 }
 
 func under(dir, path string) string {

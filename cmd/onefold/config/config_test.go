@@ -231,6 +231,26 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A mapping in the folder that one works in is a folder wherever the file is named from, never the name of a shipped one.
+func TestFolderStaysAFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("acme", 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("acme", "mapping.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("onefold.yaml", []byte("sources:\n  crm: {adapter: ./acme, topic: crm.events}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"onefold.yaml", "./onefold.yaml"} {
+		c, found := config.Load(path, environment())
+		if len(found) > 0 || !c.Sources["crm"].Folder() {
+			t.Fatalf("%s: %+v: %v", path, c, found)
+		}
+	}
+}
+
 // The schema says of each text what the reader says, but for what only looking at the whole can tell.
 func TestSchemaAgreesWithTheReader(t *testing.T) {
 	schema := compiled(t)
