@@ -120,7 +120,10 @@ func (w *work) absorb(ctx context.Context, messages []Mapped) error {
 	for i := range messages {
 		w.nameDead(&messages[i], w.delta.Dead[letters[i]:letters[i+1]], steps)
 	}
-	return w.finish(ctx)
+	if err := w.finish(ctx); err != nil {
+		return err
+	}
+	return w.lodge(ctx, w.unborn(steps))
 }
 
 // finish turns folded records into customers.

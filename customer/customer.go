@@ -163,6 +163,63 @@ func (w *work) subject(ctx context.Context, asked, id CustomerID) ([]RecordID, e
 	return distinct(reached), nil
 }
 
+// unborn answers what this transaction says of records that are not alive after it, as if no delete had come.
+func (w *work) unborn(steps map[*Change][]step) map[RecordID]*Record {
+	out := map[RecordID]*Record{}
+	for c, all := range steps {
+		for _, s := range all {
+			rec := w.after[s.record]
+			if s.op == Delete || s.op == Erase || rec.Live() || rec.Forgets(c.Version) {
+				continue
+			}
+			if out[s.record] == nil {
+				out[s.record] = &Record{ID: s.record, Source: c.Source, Key: s.key, Born: rec.Born}
+			}
+			out[s.record].Fold(s.op, c, s.statements)
+		}
+	}
+	return out
+}
+
+// lodge notes with whom a record belongs that was never seen alive, because its delete came first: with whom it would have been, had
+// what is said of it come in time. Else an erasure of that customer would not reach what the record took part in.
+func (w *work) lodge(ctx context.Context, said map[RecordID]*Record) error {
+	stored := newWorld()
+	if err := w.gather(ctx, stored, slices.Collect(maps.Keys(said))); err != nil || len(said) == 0 {
+		return err
+	}
+	alive := newWork(w.r, w.tx, w.now) // as it would be: nothing of it is kept but with whom they are
+	alive.touched, alive.changed = slices.Clone(w.touched), maps.Clone(w.changed)
+	alive.before, alive.after = maps.Clone(w.before), maps.Clone(w.after)
+	maps.DeleteFunc(said, func(id RecordID, _ *Record) bool { return !stored.stored[id].Customer.IsZero() })
+	for id, rec := range said {
+		alive.after[id] = rec
+		alive.touch(id)
+	}
+	if err := alive.resolve(ctx); err != nil || len(said) == 0 {
+		return err
+	}
+	born := map[CustomerID]bool{} // there is nobody of that id but for them
+	for _, c := range alive.delta.Customers {
+		born[c.ID] = c.Version == 1
+	}
+	for _, c := range w.delta.Customers {
+		delete(born, c.ID)
+	}
+	for _, m := range alive.delta.Members {
+		if said[m.Record] == nil || born[m.Customer] {
+			continue
+		}
+		i := slices.IndexFunc(w.delta.Members, func(now Membership) bool { return now.Record == m.Record })
+		if i < 0 {
+			i = len(w.delta.Members)
+			w.delta.Members = append(w.delta.Members, stored.stored[m.Record])
+		}
+		w.delta.Members[i].Customer = m.Customer
+	}
+	return nil
+}
+
 // eraseAll lays an erasure on records in every scope that is known of them: their own statements' and those of what they took part in.
 func (w *work) eraseAll(ctx context.Context, ids []RecordID) error {
 	if err := w.load(ctx, ids); err != nil {
@@ -301,45 +358,6 @@ func (r *Record) cover(by *Record) bool {
 	return before.Deaf != after.Deaf || !slices.EqualFunc(before.Scopes, after.Scopes, func(a, b Scope) bool {
 		return a.Name == b.Name && a.Erased == b.Erased
 	})
-}
-
-// withdraw lays down an erasure by the source, and answers whether it is news.
-func (r *Record) withdraw(by *Record) bool {
-	own := r.withdrawn()
-	news := own.cover(by)
-	r.Mute, r.Withdrawn = own.Deaf, Version{}
-	for _, s := range own.Scopes { // one, if any: where two are named none is in common
-		r.Withdrawn = s.Erased
-	}
-	return r.cover(by) || news
-}
-
-// withdrawn answers what the source itself has erased of the record, in the form of a record.
-func (r *Record) withdrawn() *Record {
-	out := &Record{Deaf: r.Mute}
-	if v := r.Withdrawn; !v.IsZero() {
-		out.Scopes = []Scope{{Name: v.Source.scope(), Erased: v}}
-	}
-	return out
-}
-
-// erasures answers what was erased of the record, in the form of a record.
-func (r *Record) erasures() *Record {
-	out := &Record{Deaf: r.Deaf}
-	for _, s := range r.Scopes {
-		if !s.Erased.IsZero() {
-			out.Scopes = append(out.Scopes, Scope{Name: s.Name, Erased: s.Erased})
-		}
-	}
-	return out
-}
-
-// erased answers the erasure of a scope, zero if there was none.
-func (r *Record) erased(scope string) Version {
-	if i, found := r.find(scope); found {
-		return r.Scopes[i].Erased
-	}
-	return Version{}
 }
 
 // gather adds the customers of records to what was found.

@@ -202,6 +202,48 @@ func TestForgetReaches(t *testing.T) {
 	}
 }
 
+// A delete that overtakes what it deletes leaves a record that was never seen alive. It belongs with whom it would have been, so that an
+// erasure reaches what it took part in; also if a delete and what it deletes come at once, or the customer with them.
+func TestForgetReachesTheUnborn(t *testing.T) {
+	bank, gone, late := upsert("bank", "1", 1, ana), deletion("shop", "2", 2), order(upsert("shop", "2", 1, noted()), "order:1")
+	for name, batches := range map[string][][]customer.Change{
+		"one after the other": {{bank}, {gone}, {late}},
+		"twice":               {{gone}, {late}, {bank}, {late}},
+		"both at once":        {{bank}, {late, gone}},
+		"all at once":         {{gone, late, bank}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, h *house) {
+				for _, b := range batches {
+					h.absorb(t, b...)
+					h.sound(t)
+				}
+				c := h.of(t, "bank", "1")
+				if line, err := h.Timeline(t.Context(), c.ID, 0); err != nil || len(line) > 0 || len(c.Members) != 1 {
+					t.Errorf("who was never there shows: %+v, %d interactions, %v", c.Members, len(line), err)
+				}
+				h.forget(t, c.ID)
+				h.erased(t, "shop", "2")
+			})
+		})
+	}
+	t.Run("but nobody else's", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, h *house) {
+			h.absorb(t, upsert("bank", "1", 1, zoe))
+			h.absorb(t, gone)
+			h.absorb(t, late)
+			h.forget(t, h.of(t, "bank", "1").ID)
+			if counts, err := h.store.Counts(t.Context()); err != nil || counts.Interactions != 1 || counts.Customers != 0 {
+				t.Errorf("what is left is %+v, %v", counts, err)
+			}
+			h.absorb(t, upsert("shop", "2", 3, ana))
+			if line, err := h.Timeline(t.Context(), h.of(t, "shop", "2").ID, 0); err != nil || len(line) != 1 {
+				t.Errorf("come to life, its timeline has %d interactions, %v", len(line), err)
+			}
+		})
+	})
+}
+
 // erased finds fault with whatever is left of a party but its id and versions.
 func (h *house) erased(t *testing.T, source, key string) {
 	t.Helper()

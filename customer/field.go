@@ -333,6 +333,45 @@ func (r *Record) lost() []RecordID {
 	return out
 }
 
+// withdraw lays down an erasure by the source, and answers whether it is news.
+func (r *Record) withdraw(by *Record) bool {
+	own := r.withdrawn()
+	news := own.cover(by)
+	r.Mute, r.Withdrawn = own.Deaf, Version{}
+	for _, s := range own.Scopes { // one, if any: where two are named none is in common
+		r.Withdrawn = s.Erased
+	}
+	return r.cover(by) || news
+}
+
+// withdrawn answers what the source itself has erased of the record, in the form of a record.
+func (r *Record) withdrawn() *Record {
+	out := &Record{Deaf: r.Mute}
+	if v := r.Withdrawn; !v.IsZero() {
+		out.Scopes = []Scope{{Name: v.Source.scope(), Erased: v}}
+	}
+	return out
+}
+
+// erasures answers what was erased of the record, in the form of a record.
+func (r *Record) erasures() *Record {
+	out := &Record{Deaf: r.Deaf}
+	for _, s := range r.Scopes {
+		if !s.Erased.IsZero() {
+			out.Scopes = append(out.Scopes, Scope{Name: s.Name, Erased: s.Erased})
+		}
+	}
+	return out
+}
+
+// erased answers the erasure of a scope, zero if there was none.
+func (r *Record) erased(scope string) Version {
+	if i, found := r.find(scope); found {
+		return r.Scopes[i].Erased
+	}
+	return Version{}
+}
+
 // settle brings a statement into one form: a value of nothing is cleared, and only a value that is set is kept.
 func (st *Statement) settle() {
 	if st.State == Set && st.Value.IsZero() {
