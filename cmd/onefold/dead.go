@@ -24,6 +24,9 @@ func (p *program) deadListCommand() *cobra.Command {
 	source := c.Flags().String("source", "", "of one source only")
 	limit := c.Flags().Int("limit", 50, "at most so many")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *limit < 1 {
+			return &usage{text: fmt.Sprintf("a limit of %d shows nothing", *limit), hint: "--limit is at least 1"}
+		}
 		letters := []console.Letter{}
 		for after := ""; len(letters) < *limit; {
 			query := url.Values{"limit": {strconv.Itoa(min(*limit-len(letters), console.MaxLetters))}}

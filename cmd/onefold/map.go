@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,12 @@ func (p *program) mapCommand() *cobra.Command {
 
 // mappingOf loads a mapping that was named on the command line. A folder is a path, even where it has the form of a name.
 func mappingOf(name string) (*mappings.Mapping, error) {
+	if _, err := os.Stat(filepath.Join(name, "mapping.yaml")); err != nil && !slices.Contains(shipped(), name) {
+		return nil, &usage{
+			text: fmt.Sprintf("there is no mapping %q: no shipped one has that name, and no folder of that name has a mapping.yaml", name),
+			hint: "one of " + strings.Join(shipped(), ", ") + ", or the folder of your own",
+		}
+	}
 	m, found := loadMapping(located(name))
 	if len(found) > 0 {
 		return nil, found

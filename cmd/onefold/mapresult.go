@@ -52,8 +52,11 @@ func (p *program) testMappings(ctx context.Context, names []string) error {
 	if !p.machine() {
 		p.differences(all)
 	}
-	if failed > 0 {
+	switch {
+	case failed > 0:
 		return &findings{text: count(failed, "case", "failed")}
+	case len(all) == 0:
+		return &findings{text: "there is no case, so nothing was tested: lay cases beside the mapping, docs/adapters.md shows how"}
 	}
 	return nil
 }

@@ -20,14 +20,14 @@ const maxKeys = 64
 const LooseCap = 25
 
 // keyStrong is the type of keys that prove who a record is; the matcher does not cap them, customer.MaxHolders does.
-const keyStrong = "id4"
+const keyStrong = "strongIdentifier"
 
 // Cap answers how many distinct holders a key of that type may have before it proposes nothing; 0 is no cap.
 func (m *Matcher) Cap(keyType string) int {
 	switch keyType {
 	case keyStrong:
 		return 0
-	case "n", "sc", "fb", "hs", "ed":
+	case "name", "street+city", "family+birthPlace", "number+street", "emailDomain":
 		return LooseCap
 	}
 	return DefaultCap
@@ -115,20 +115,20 @@ func (k *keyring) contacts() {
 		case rank(customer.S4):
 			k.add(keyStrong, id.Type, id.Issuer+" ", id.Value)
 		case rank(customer.S3), rank(customer.S2):
-			k.add("id", id.Type, id.Issuer+" ", id.Value)
+			k.add("identifier", id.Type, id.Issuer+" ", id.Value)
 		}
 	}
 	for i := range k.f.Emails {
 		e := &k.f.Emails[i]
-		k.add("em", e.Local, e.Domain)
+		k.add("email", e.Local, e.Domain)
 		if !e.Role {
-			k.add("el", e.Local)
+			k.add("emailLocal", e.Local)
 		}
-		k.add("ed", e.Domain)
+		k.add("emailDomain", e.Domain)
 	}
 	for i := range k.f.Phones {
 		p := k.f.Phones[i].Number
-		k.add("ph", p[max(0, len(p)-phoneTail):])
+		k.add("phone", p[max(0, len(p)-phoneTail):])
 	}
 }
 
@@ -137,9 +137,9 @@ func (k *keyring) organisation() {
 	if len(words) == 0 {
 		return
 	}
-	k.add("on", k.f.Name)
+	k.add("organisation", k.f.Name)
 	slices.Sort(words)
-	k.add("os", strings.Join(words, ""))
+	k.add("organisationWords", strings.Join(words, ""))
 }
 
 // names adds the keys of names and birth date.
@@ -147,29 +147,29 @@ func (k *keyring) names() {
 	f := k.f
 	for _, w := range slices.Concat(f.Given, f.Family) {
 		if len(w) > 1 {
-			k.add("n", w) // one name space, so that names that were swapped meet
+			k.add("name", w) // one name space, so that names that were swapped meet
 		}
 	}
 	if f.Unsplit {
 		for _, w := range f.Middle {
-			k.add("n", w)
+			k.add("name", w)
 		}
 	}
 	first, second := k.givenSound, k.famSound
 	if first > second {
 		first, second = second, first
 	}
-	k.add("nn", first, second)
-	k.add("nny", first, second, k.year)
-	k.add("gy", k.given, k.year)
-	k.add("fyi", k.famSound, k.year, k.initial)
+	k.add("names", first, second)
+	k.add("names+year", first, second, k.year)
+	k.add("given+year", k.given, k.year)
+	k.add("family+year+initial", k.famSound, k.year, k.initial)
 	if k.family != "" {
-		k.add("mdi", k.day, k.initial, k.family[:1])
+		k.add("day+initials", k.day, k.initial, k.family[:1])
 	}
-	k.add("np", prefix(k.given, 3), prefix(k.family, 4))
-	k.add("npy", prefix(k.given, 2), prefix(k.family, 2), k.year)
-	k.add("d", k.date)
-	k.add("fb", k.famSound, f.BirthPlace)
+	k.add("nameStarts", prefix(k.given, 3), prefix(k.family, 4))
+	k.add("nameStarts+year", prefix(k.given, 2), prefix(k.family, 2), k.year)
+	k.add("birthDate", k.date)
+	k.add("family+birthPlace", k.famSound, f.BirthPlace)
 }
 
 // place adds the keys of one address, with names and dates.
@@ -180,17 +180,17 @@ func (k *keyring) place(p *customer.Place) {
 		if first > second {
 			first, second = second, first
 		}
-		k.add("nnp", first, second, p.Postcode)
-		k.add("fp", k.famSound, p.Postcode)
-		k.add("yp", k.year, p.Postcode)
-		k.add("nc", k.given, p.City)
-		k.add("nc", k.family, p.City)
+		k.add("names+postcode", first, second, p.Postcode)
+		k.add("family+postcode", k.famSound, p.Postcode)
+		k.add("year+postcode", k.year, p.Postcode)
+		k.add("name+city", k.given, p.City)
+		k.add("name+city", k.family, p.City)
 	} else {
-		k.add("onp", prefix(name, 4), p.Postcode)
-		k.add("onc", prefix(name, 4), p.City)
+		k.add("organisation+postcode", prefix(name, 4), p.Postcode)
+		k.add("organisation+city", prefix(name, 4), p.City)
 	}
-	k.add("hs", p.Number, prefix(p.Street, 4))
-	k.add("sc", prefix(p.Street, 5), prefix(p.City, 4))
+	k.add("number+street", p.Number, prefix(p.Street, 4))
+	k.add("street+city", prefix(p.Street, 5), prefix(p.City, 4))
 }
 
 // prefix answers the first n bytes of a text, all of a shorter one.

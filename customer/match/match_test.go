@@ -188,10 +188,10 @@ func TestKeys(t *testing.T) {
 	}
 	split := m.Keys(m.Standardise(record("b", texts("givenName", "Maria", "familyName", "Bernasconi")...)))
 	whole := m.Keys(m.Standardise(record("c", texts("fullName", "Bernasconi Maria")...)))
-	if !slices.ContainsFunc(split, func(k customer.Key) bool { return k.Type == "np" && slices.Contains(whole, k) }) {
+	if !slices.ContainsFunc(split, func(k customer.Key) bool { return k.Type == "nameStarts" && slices.Contains(whole, k) }) {
 		t.Error("a name of unknown order does not meet its two orders")
 	}
-	if m.Cap("ph") != match.DefaultCap || m.Cap("id4") != 0 {
+	if m.Cap("phone") != match.DefaultCap || m.Cap("strongIdentifier") != 0 {
 		t.Error("caps: strong identifiers have none, a telephone the default")
 	}
 	many := &customer.Features{}
@@ -767,7 +767,7 @@ func TestNamesOfTwoSexes(t *testing.T) {
 
 func TestCaps(t *testing.T) {
 	m := match.New()
-	if m.Cap("id4") != 0 || m.Cap("n") != match.LooseCap || m.Cap("ph") != match.DefaultCap || match.LooseCap >= match.DefaultCap {
+	if m.Cap("strongIdentifier") != 0 || m.Cap("name") != match.LooseCap || m.Cap("phone") != match.DefaultCap || match.LooseCap >= match.DefaultCap {
 		t.Error("the caps of keys are not what they are said to be")
 	}
 	if n := len(m.Keys(m.Standardise(rich("a")))); n < 10 || n > 22 {
