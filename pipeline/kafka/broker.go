@@ -30,6 +30,7 @@ const (
 	DefaultMaxMessage   = 12 << 20
 	DefaultMaxFrame     = 16 << 20
 	DefaultConnections  = 512
+	DefaultUnanswered   = 64 << 20
 	retentionEvery      = 5 * time.Minute
 	DefaultRetainedSize = 1 << 30
 )
@@ -44,6 +45,7 @@ type BrokerConfig struct {
 	MaxMessage     int           // bytes of a record batch
 	MaxFrame       int           // bytes of one request
 	MaxConnections int
+	MaxUnanswered  int64        // bytes of requests of all connections together, those of 64 KiB and less apart; others wait
 	Log            *slog.Logger // nil: silent
 }
 
@@ -55,6 +57,7 @@ func (c BrokerConfig) withDefaults() BrokerConfig {
 	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
 	c.MaxFrame = cmp.Or(c.MaxFrame, DefaultMaxFrame)
 	c.MaxConnections = cmp.Or(c.MaxConnections, DefaultConnections)
+	c.MaxUnanswered = max(cmp.Or(c.MaxUnanswered, DefaultUnanswered), int64(c.MaxFrame))
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

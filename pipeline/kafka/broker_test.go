@@ -467,6 +467,99 @@ func TestConnectionLimit(t *testing.T) {
 	alive(t, b.Addr())
 }
 
+// The requests of all connections together are bounded: a large one waits while so many others are on their way, a small one
+// never does, and what is answered, refused or ended makes room again.
+func TestRequestsTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	const large = 200_000
+	b := embedded(t, kafka.BrokerConfig{MaxFrame: 2 * large, MaxUnanswered: 3 * large})
+	if err := client(t, b.Addr()).EnsureTopic(t.Context(), "t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	writes := func(acks int16, log []byte) []byte {
+		req := kmsg.NewPtrProduceRequest()
+		req.Version, req.Acks, req.TimeoutMillis = 7, acks, 5000
+		rt := kmsg.NewProduceRequestTopic()
+		rp := kmsg.NewProduceRequestTopicPartition()
+		rt.Topic, rp.Records = "t", log
+		rt.Partitions = append(rt.Partitions, rp)
+		req.Topics = append(req.Topics, rt)
+		return frame(req)
+	}
+	good := batch(0, 0, kgo.NoCompression(), strings.Repeat("x", large))
+	answered := func(conn net.Conn, within time.Duration) bool {
+		t.Helper()
+		_ = conn.SetReadDeadline(time.Now().Add(within))
+		var size [4]byte
+		if _, err := io.ReadFull(conn, size[:]); errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(size[:]))); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	send := func(request []byte) net.Conn {
+		t.Helper()
+		conn := dial(t, b.Addr())
+		if _, err := conn.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	passes := func(after string) {
+		t.Helper()
+		if !answered(send(writes(-1, good)), patience) {
+			t.Fatalf("a large request is not answered after %s", after)
+		}
+	}
+
+	half := writes(-1, good)[:large/2]
+	held := []net.Conn{send(half), send(half)} // with the next it is too much
+	time.Sleep(50 * time.Millisecond)
+	waiting := send(writes(-1, good))
+	if answered(waiting, 100*time.Millisecond) {
+		t.Error("a large request is answered, beside two that together leave no room for it")
+	}
+	alive(t, b.Addr())
+	if small := send(writes(-1, batch(0, 0, kgo.NoCompression(), "x"))); !answered(small, patience) {
+		t.Error("a small request waits for large ones")
+	}
+	_ = held[0].Close()
+	if !answered(waiting, patience) {
+		t.Error("a large request waits for nothing")
+	}
+	_ = held[1].Close()
+
+	for range 5 {
+		passes("others whose connections idle")
+	}
+	broken := bytes.Clone(good)
+	broken[len(broken)-1] ^= 1
+	for range 5 {
+		throw(t, b.Addr(), writes(-1, broken))
+	}
+	passes("some that were refused")
+	for range 5 {
+		send(writes(0, good))
+	}
+	passes("some that ask for no answer")
+	conn := send(nil)
+	for range 5 { // at once
+		if _, err := conn.Write(writes(-1, good)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		if !answered(conn, patience) {
+			t.Fatal("one of many requests on one connection is not answered")
+		}
+	}
+	passes("many on one connection")
+}
+
 // Every request that the broker knows, cut at each length and with each byte changed: the broker lives.
 func TestMalformedRequests(t *testing.T) {
 	b := embedded(t, kafka.BrokerConfig{})

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kbin"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/semaphore"
 )
 
 // Times of the guard.
@@ -23,6 +23,8 @@ const (
 	idleTimeout  = 10 * time.Minute // between two requests of a connection, as Apache Kafka has it
 	frameTimeout = 30 * time.Second // for the rest of a request that has begun
 	keepFrame    = 1 << 20          // bytes of buffer that a connection keeps
+	smallFrame   = 64 << 10         // bytes of a request that never waits for room: heartbeats must not, nor what reads
+	maxCheckers  = 4                // requests that are looked into at a time: each may inflate to maxDecompressed
 )
 
 // guard is the listener that kfake accepts from. A connection of it hands over whole requests, checked: kfake trusts the
@@ -33,6 +35,8 @@ type guard struct {
 	log      *slog.Logger
 	maxFrame int
 	slots    chan struct{}
+	room     *semaphore.Weighted // bytes of requests that are not answered
+	checkers chan *checker
 	opened   chan struct{} // closed when known is set
 	known    versions
 
@@ -42,11 +46,15 @@ type guard struct {
 }
 
 func newGuard(ln net.Listener, c BrokerConfig) *guard {
-	return &guard{
-		Listener: ln, log: c.Log, maxFrame: c.MaxFrame,
-		slots: make(chan struct{}, c.MaxConnections), opened: make(chan struct{}), conns: map[*guarded]struct{}{},
-		forms: map[apiVersion]*form{},
+	g := &guard{
+		Listener: ln, log: c.Log, maxFrame: c.MaxFrame, room: semaphore.NewWeighted(c.MaxUnanswered),
+		slots: make(chan struct{}, c.MaxConnections), checkers: make(chan *checker, maxCheckers),
+		opened: make(chan struct{}), conns: map[*guarded]struct{}{}, forms: map[apiVersion]*form{},
 	}
+	for range maxCheckers {
+		g.checkers <- &checker{form: g.form}
+	}
+	return g
 }
 
 // open lets the requests pass that the broker knows; until then there are the two with which the broker is asked what it knows
@@ -81,7 +89,7 @@ func (g *guard) Accept() (net.Conn, error) {
 // watch wraps a connection; its context ends when it is closed.
 func (g *guard) watch(conn net.Conn) *guarded {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &guarded{Conn: conn, guard: g, ctx: ctx, cancel: cancel, check: checker{form: g.form}}
+	return &guarded{Conn: conn, guard: g, ctx: ctx, cancel: cancel}
 }
 
 func (g *guard) closeAll() {
@@ -105,8 +113,11 @@ type guarded struct {
 	cancel context.CancelFunc
 	frame  bytes.Buffer
 	rest   []byte // of frame, not yet read
-	check  checker
+	silent bool   // the last request asks for no answer
 	once   sync.Once
+
+	mu   sync.Mutex
+	held []int64 // bytes of room that the requests have which are not answered, oldest first
 }
 
 // Close closes the connection and frees its slot; kfake calls it more than once.
@@ -115,6 +126,7 @@ func (c *guarded) Close() error {
 	c.once.Do(func() {
 		c.cancel()
 		err = c.Conn.Close()
+		c.settle(ahead)
 		c.guard.mu.Lock()
 		delete(c.guard.conns, c)
 		c.guard.mu.Unlock()
@@ -134,12 +146,57 @@ func (c *guarded) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one request and checks it.
+// Write passes on an answer; kfake writes one at a time, in the order of the requests.
+func (c *guarded) Write(b []byte) (int, error) {
+	defer c.settle(1)
+	return c.Conn.Write(b)
+}
+
+// ahead is how many requests of a connection kfake has at most: one at work, and the next, which it has read.
+const ahead = 2
+
+// admit waits for room for a request of n bytes (invariant 10), which it has until it is answered. Nobody waits for each other:
+// what has room needs no more to be answered.
+func (c *guarded) admit(n int64) error {
+	if n <= smallFrame {
+		n = 0
+	} else {
+		ctx, cancel := context.WithTimeout(c.ctx, frameTimeout)
+		defer cancel()
+		if err := c.guard.room.Acquire(ctx, n); err != nil {
+			return fmt.Errorf("no room for a request of %d bytes in %s: so many others are not answered", n, frameTimeout)
+		}
+	}
+	c.mu.Lock()
+	c.held = append(c.held, n)
+	over := len(c.held) - ahead
+	c.mu.Unlock()
+	if c.ctx.Err() != nil { // closed meanwhile
+		over = ahead
+	}
+	c.settle(over)
+	return nil
+}
+
+// settle gives back the room of the n oldest requests, or of as many as there are.
+func (c *guarded) settle(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ; n > 0 && len(c.held) > 0; n-- {
+		c.guard.room.Release(c.held[0])
+		c.held = c.held[1:]
+	}
+}
+
+// next reads one request and checks it. When kfake asks for it, the one before is at work; if it asked for no answer, it is done.
 func (c *guarded) next() error {
 	if c.frame.Cap() > keepFrame {
 		c.frame = bytes.Buffer{}
 	}
 	c.frame.Reset()
+	if c.silent {
+		c.settle(ahead)
+	}
 	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return err
 	}
@@ -150,23 +207,40 @@ func (c *guarded) next() error {
 	if err != nil {
 		return c.refuse(err)
 	}
+	if err := c.admit(n); err != nil {
+		return c.refuse(err)
+	}
 	if err := c.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
 		return err
 	}
 	if _, err := io.CopyN(&c.frame, c.Conn, n); err != nil { // grows as bytes come, not by what the size says
 		return err
 	}
-	frame := c.frame.Bytes()
-	if known := c.guard.versions(c.ctx, frame[4:]); known == nil {
-		return net.ErrClosed
-	} else if frame, err = c.check.frame(frame, known); err != nil {
+	frame, err := c.look(c.frame.Bytes())
+	if err != nil {
 		return c.refuse(err)
 	}
 	c.rest = frame
 	return nil
 }
 
+// look has a request checked, when it is known what the broker knows.
+func (c *guarded) look(frame []byte) ([]byte, error) {
+	known := c.guard.versions(c.ctx, frame[4:])
+	if known == nil {
+		return nil, net.ErrClosed
+	}
+	k := <-c.guard.checkers // which is given back soon, whatever the request
+	defer func() { c.guard.checkers <- k }()
+	frame, err := k.frame(frame, known)
+	c.silent = k.silent
+	return frame, err
+}
+
 func (c *guarded) refuse(err error) error {
+	if c.ctx.Err() != nil {
+		return net.ErrClosed // by us
+	}
 	c.guard.log.Warn("embedded broker: refused a connection", "client", c.RemoteAddr().String(), "reason", err.Error())
 	if errors.Is(err, errHTTP) {
 		_, _ = io.WriteString(c.Conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks the Kafka protocol, not HTTP.\n")
@@ -229,6 +303,7 @@ func (g *guard) form(of apiVersion) *form {
 type checker struct {
 	form    func(apiVersion) *form
 	decoder decoder
+	silent  bool // the request asks for no answer
 }
 
 // frame answers the request, size included, as the broker may read it: of a known key and version, well formed, and with
@@ -241,6 +316,7 @@ func (k *checker) frame(frame []byte, known versions) (checked []byte, err error
 			checked, err = nil, fmt.Errorf("a request that cannot be read: %v", p)
 		}
 	}()
+	k.silent = false
 	r := kbin.Reader{Src: frame[4:]}
 	key, version, correlation := r.Int16(), r.Int16(), r.Int32()
 	span, ok := known[key]
@@ -282,6 +358,7 @@ func (k *checker) limits(req kmsg.Request) error {
 	var err error
 	switch r := req.(type) {
 	case *kmsg.ProduceRequest:
+		k.silent = r.Acks == 0
 		err = k.batches(r)
 	case *kmsg.CreateTopicsRequest:
 		for _, t := range r.Topics {
@@ -317,42 +394,4 @@ func tooNew(version int16, correlation int32) []byte {
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "unknown", "0"
 	req.Version = version
 	return kmsg.NewRequestFormatter().AppendRequest(nil, req, correlation)
-}
-
-// batches looks inside what is to be written, as Apache Kafka does: kfake takes it unread, and its compaction trips over it
-// an hour later.
-func (k *checker) batches(req *kmsg.ProduceRequest) error {
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			if err := k.batch(p.Records); err != nil {
-				return fmt.Errorf("records for %s/%d: %w", t.Topic, p.Partition, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (k *checker) batch(log []byte) error {
-	for len(log) > 0 {
-		h, ok := nextBatch(log)
-		switch {
-		case !ok || h.magic != 2:
-			return errors.New("not a record batch of format 2")
-		case !h.intact(log):
-			return errors.New("the checksum of a record batch is wrong")
-		case h.records < 1 || h.records > maxRecords || h.last != h.first+int64(h.records)-1:
-			return fmt.Errorf("a record batch that says it has %d records", h.records)
-		}
-		k.decoder.inflate.reset()
-		opts := kgo.ProcessFetchPartitionOpts{Offset: h.first, KeepControlRecords: true}
-		fp, _ := kgo.ProcessFetchPartition(opts, &kmsg.FetchResponseTopicPartition{RecordBatches: log[:h.size]}, &k.decoder.inflate, nil)
-		if fp.Err != nil {
-			return fmt.Errorf("a record batch that cannot be read: %w", fp.Err)
-		}
-		if len(fp.Records) != int(h.records) {
-			return fmt.Errorf("a record batch says it has %d records, %d can be read", h.records, len(fp.Records))
-		}
-		log = log[h.size:]
-	}
-	return nil
 }
