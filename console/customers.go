@@ -83,6 +83,11 @@ func (a *api) customer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.Status != customer.Active { // nothing is an empty list, not none
+		shown := *c
+		shown.Attributes, shown.Members = []customer.Attribute{}, []customer.Member{}
+		c = &shown
+	}
 	reply(w, http.StatusOK, Answer{Asked: id, Customer: c})
 	return nil
 }

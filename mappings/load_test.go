@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/onefold/onefold/adapters"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/mappings"
 )
@@ -235,16 +233,5 @@ func equal(t *testing.T, what string, want, got any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s (- want, + got):\n%s", what, diff)
-	}
-}
-
-// A message that is given up as a whole half way names the parties that were read until then: an erasure must find its dead letter.
-func TestFatalNamesParties(t *testing.T) {
-	mapping := event1(`each: {x: "xs[]"}`, "op: patch", "key: x", "party: {custom: {each: $.xs, id: x, from: x}}")
-	value := `{"xs":["` + strings.Repeat(`a","`, 1600) + `a"]}`
-	_, err := compile(t, mapping).Map(t.Context(), &event.Message{Value: []byte(value)})
-	refused := adapters.RefusalsOf(err)
-	if len(refused) != 1 || refused[0].Part != "" || refused[0].Outcome != event.Dead || !slices.Equal(refused[0].Keys, []string{"a"}) {
-		t.Errorf("it is refused as %+v", refused)
 	}
 }

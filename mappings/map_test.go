@@ -1,7 +1,6 @@
 package mappings_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -377,8 +376,13 @@ func TestSteps(t *testing.T) {
 	mapping := event1(`each: {x: "xs[]"}`, "op: patch", "key: x", "party: {custom: {each: $.xs, id: x, from: x}}")
 	value := `{"xs":["` + strings.Repeat(`a","`, 1600) + `a"]}`
 	changes, err := compile(t, mapping).Map(t.Context(), &event.Message{Value: []byte(value)})
-	if e := (*event.Error)(nil); !errors.As(err, &e) || e.Reason != "too_large" || len(changes) > 0 {
-		t.Errorf("%d changes, %v", len(changes), err)
+	refused := adapters.RefusalsOf(err)
+	if len(refused) != 1 || refused[0].Err.Reason != "too_large" || len(changes) > 0 {
+		t.Fatalf("%d changes, %v", len(changes), err)
+	}
+	// What is given up as a whole half way names the parties that were read until then: an erasure must find its dead letter.
+	if r := refused[0]; r.Part != "" || r.Outcome != event.Dead || !slices.Equal(r.Keys, []string{"a"}) {
+		t.Errorf("it is refused as %+v", r)
 	}
 }
 

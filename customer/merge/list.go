@@ -102,7 +102,7 @@ func union(name string, claims []*claim, form func(customer.Value) string) []cus
 func consents(claims []*claim) []customer.Attribute {
 	byID := map[string][]*claim{}
 	for _, c := range claims {
-		id := strings.Trim(c.Value.Parts["channel"]+":"+c.Value.Parts["purpose"], ":")
+		id := strings.Trim(c.Value.Parts["channel"]+"/"+c.Value.Parts["purpose"], "/")
 		byID[id] = append(byID[id], c)
 	}
 	ids := make([]string, 0, len(byID))

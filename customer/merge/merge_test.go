@@ -163,14 +163,14 @@ func TestSurvive(t *testing.T) {
 				source("bank", "1", parts("consent[a]", 1, "channel", "email", "purpose", "marketing", "state", "granted")),
 				source("gossip", "2", parts("consent[b]", 5, "channel", "email", "purpose", "marketing", "state", "withdrawn")),
 			},
-			[]survivor{{"consent[email:marketing]", "withdrawn", "recent", "gossip", "bank "}},
+			[]survivor{{"consent[email/marketing]", "withdrawn", "recent", "gossip", "bank "}},
 		},
 		"a consent that is repeated is no newer for it": {
 			[]*customer.Record{
 				source("shop", "1", parts("consent[a]", 9, "channel", "email", "purpose", "marketing", "state", "granted", "collectedAt", "2025-01-01T00:00:00Z")),
 				source("pos", "2", parts("consent[b]", 5, "channel", "email", "purpose", "marketing", "state", "denied")),
 			},
-			[]survivor{{"consent[email:marketing]", "denied", "recent", "pos", "shop "}},
+			[]survivor{{"consent[email/marketing]", "denied", "recent", "pos", "shop "}},
 		},
 		"of the same instant the refusal stands, and not knowing is no word": {
 			[]*customer.Record{
