@@ -308,6 +308,19 @@ func (st *Statement) check() (path, text string) {
 	return path, ""
 }
 
+// Kinds of link between two records of one source.
+const (
+	LinkMergedInto = "mergedInto" // this record lost a merge, or was re-keyed, to the linked one
+	LinkMergedFrom = "mergedFrom" // and the other side of the same fact
+)
+
+func link(to RecordID, kind string, state State) Statement {
+	return Statement{
+		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
+		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
+	}
+}
+
 // size answers how many bytes the statement says.
 func (st *Statement) size() int { return len(st.Path.ID) + st.Value.size() }
 

@@ -268,19 +268,6 @@ func MinorAmount(value, currency string) (Amount, error) { return money.Minor(va
 // MinorUnits answers how many decimals a currency's minor unit has, and whether there is such a currency.
 func MinorUnits(currency string) (int, bool) { return money.MinorUnits(currency) }
 
-// Kinds of link between two records of one source.
-const (
-	LinkMergedInto = "mergedInto" // this record lost a merge, or was re-keyed, to the linked one
-	LinkMergedFrom = "mergedFrom" // and the other side of the same fact
-)
-
-func link(to RecordID, kind string, state State) Statement {
-	return Statement{
-		Path: Path{Name: FieldLink, ID: to.String()}, State: state,
-		Value: Value{Parts: map[string]string{"record": to.String(), "kind": kind}},
-	}
-}
-
 // lose notes the records that statements merge into this one, whether or not they are heard: all of them, or none where one finds no
 // room. It answers whether any is news, and whether there was no room.
 func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
@@ -295,8 +282,7 @@ func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
 	if ids = distinct(ids); len(ids) == 0 {
 		return false, false
 	}
-	var losers []Loser
-	name := v.Source.scope()
+	name, losers := v.Source.scope(), []Loser(nil)
 	if i, found := r.find(name); found {
 		losers = slices.Clone(r.Scopes[i].Losers)
 	}
@@ -318,12 +304,10 @@ func (r *Record) lose(v Version, statements []Statement) (news, full bool) {
 	return news, false
 }
 
-// lost answers the records that the source had merged into this one by a statement that an erasure of its own covers: what it erased of
-// this one it erased of them, in whatever order that comes.
+// lost answers the records that the source merged into this one before it erased it: they are erased as well, in any order of arrival.
 func (r *Record) lost() []RecordID {
 	var out []RecordID
-	own := r.withdrawn()
-	for i := range r.Scopes {
+	for own, i := r.withdrawn(), 0; i < len(r.Scopes); i++ {
 		for _, l := range r.Scopes[i].Losers {
 			if own.Forgets(l.Since) {
 				out = append(out, l.Record)
@@ -346,11 +330,10 @@ func (r *Record) withdraw(by *Record) bool {
 
 // withdrawn answers what the source itself has erased of the record, in the form of a record.
 func (r *Record) withdrawn() *Record {
-	out := &Record{Deaf: r.Mute}
-	if v := r.Withdrawn; !v.IsZero() {
-		out.Scopes = []Scope{{Name: v.Source.scope(), Erased: v}}
+	if r.Withdrawn.IsZero() {
+		return &Record{Deaf: r.Mute}
 	}
-	return out
+	return &Record{Scopes: []Scope{{Name: r.Withdrawn.Source.scope(), Erased: r.Withdrawn}}}
 }
 
 // erasures answers what was erased of the record, in the form of a record.
@@ -362,14 +345,6 @@ func (r *Record) erasures() *Record {
 		}
 	}
 	return out
-}
-
-// erased answers the erasure of a scope, zero if there was none.
-func (r *Record) erased(scope string) Version {
-	if i, found := r.find(scope); found {
-		return r.Scopes[i].Erased
-	}
-	return Version{}
 }
 
 // settle brings a statement into one form: a value of nothing is cleared, and only a value that is set is kept.

@@ -333,6 +333,14 @@ func later(a, b Version) Version {
 	return b
 }
 
+// erased answers the erasure of a scope, zero if there was none.
+func (r *Record) erased(scope string) Version {
+	if i, found := r.find(scope); found {
+		return r.Scopes[i].Erased
+	}
+	return Version{}
+}
+
 // Pieces in which a question is answered: nodes of a key read at first, and nodes whose records are read at once.
 const (
 	heldAtFirst    = 1_000
