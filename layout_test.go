@@ -34,7 +34,8 @@ const (
 func arrows() map[string][]string {
 	return map[string][]string{
 		"event":                {},
-		"customer":             {"customer/money", "event"},
+		"customer":             {"customer/model", "customer/money", "event"},
+		"customer/model":       {},
 		"customer/money":       {},
 		"customer/match":       {"customer"},
 		"customer/merge":       {"customer"},

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/onefold/onefold/customer/model"
 	"github.com/onefold/onefold/event"
 )
 
@@ -67,17 +68,10 @@ type Interaction struct {
 }
 
 // InteractionTypes are the types that an interaction may have.
-func InteractionTypes() []string {
-	return []string{
-		"appointment", "call", "chat", "lead", "loyaltyEvent", "message", "opportunity", "order", "pageView", "payment",
-		"refund", "ticket", "transaction", "visit",
-	}
-}
+func InteractionTypes() []string { return model.InteractionTypes() }
 
 // Channels are the channels that an interaction may have come through.
-func Channels() []string {
-	return []string{"atm", "branch", "email", "inStore", "mobile", "online", "partner", "phone", "social"}
-}
+func Channels() []string { return model.Channels() }
 
 // Party is a part that a record plays in an interaction. Key is the record's key in the interaction's source; a party that
 // is known by an identifier only stands under the key of ReferenceKey.
@@ -278,7 +272,7 @@ func (c *Change) check() (path, text string) {
 // check answers why a statement cannot be taken: which field, and a text; none if it can.
 func (st *Statement) check() (path, text string) {
 	path = st.Path.Name
-	f, known := fieldOf(path)
+	f, known := model.FieldOf(path)
 	switch {
 	case !known:
 		return "party", "the canonical model has no such field: use one of its names, or custom"

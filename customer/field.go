@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onefold/onefold/customer/model"
 	"github.com/onefold/onefold/customer/money"
 	"github.com/onefold/onefold/event"
 )
@@ -45,14 +46,14 @@ type Value struct {
 	Parts map[string]string
 }
 
-// Names of fields that are read by the matcher and the merger. FieldNames has them all.
+// Names of fields that are read by the matcher and the merger. Fields has them all.
 const (
-	FieldIdentifier = "identifier" // parts: type value issuer strength
-	FieldConsent    = "consent"    // parts: channel purpose state collectedAt optInLevel
-	FieldEmail      = "email"
-	FieldPhone      = "phone"
-	FieldAddress    = "address"
-	FieldLink       = "link" // record id that a source joined with this one; parts: record kind
+	FieldIdentifier = model.Identifier
+	FieldConsent    = model.Consent
+	FieldEmail      = model.Email
+	FieldPhone      = model.Phone
+	FieldAddress    = model.Address
+	FieldLink       = model.Link
 )
 
 // Strength says how far an identifier may be trusted to name one party.
@@ -66,29 +67,15 @@ const (
 	S1 Strength = "S1" // device, cookie, address on the network: never joins
 )
 
-// Field describes one name of the canonical model: schema.org property names, and the party, identifier, contact point
-// and consent decomposition of the Cloud Information Model.
-type Field struct {
-	Name  string
-	List  bool     // holds elements, each under an id of its own
-	Parts []string // names of the parts of a composite value; none for a text
-}
+// Field describes one name of the canonical model.
+type Field = model.Field
 
 // Fields answers the canonical model's fields in their order. Anything else a source knows stands under
 // "custom[name]".
-func Fields() []Field { return slices.Clone(fields) }
-
-// fieldOf answers the field of a name, and whether there is one.
-func fieldOf(name string) (Field, bool) {
-	i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
-	if i < 0 {
-		return Field{}, false
-	}
-	return fields[i], true
-}
+func Fields() []Field { return model.Fields() }
 
 func isList(name string) bool {
-	f, _ := fieldOf(name)
+	f, _ := model.FieldOf(name)
 	return f.List
 }
 
@@ -101,52 +88,8 @@ func (v Value) size() int {
 	return n
 }
 
-// fields is a constant table.
-var fields = []Field{
-	{Name: "partyType"}, // person or organization
-	{Name: "givenName"},
-	{Name: "familyName"},
-	{Name: "additionalName"}, // middle names
-	{Name: "fullName"},       // where the source does not split it, order unknown
-	{Name: "alternateName"},
-	{Name: "honorificPrefix"},
-	{Name: "honorificSuffix"},
-	{Name: "birthDate"}, // ISO 8601, may be partial: 1980, 1980-02, --02-29
-	{Name: "birthPlace"},
-	{Name: "deathDate"},
-	{Name: "gender"},
-	{Name: "nationality", List: true},
-	{Name: "preferredLanguage"}, // BCP 47
-	{Name: "jobTitle"},
-	{Name: "worksFor"},
-	{Name: "legalName"}, // of an organisation
-	{Name: "legalForm"},
-	{Name: "foundingDate"},
-	{Name: FieldEmail, List: true},
-	{Name: FieldPhone, List: true}, // E.164 where the country is known
-	{Name: FieldAddress, List: true, Parts: []string{
-		"streetAddress", "streetName", "buildingNumber", "extendedAddress", "postOfficeBoxNumber", "addressLocality",
-		"dependentLocality", "addressRegion", "addressRegionCode", "postalCode", "addressCountry", "addressLines", "purpose", "primary",
-	}},
-	{Name: FieldIdentifier, List: true, Parts: []string{"type", "value", "issuer", "strength"}},
-	{Name: FieldConsent, List: true, Parts: []string{"channel", "purpose", "state", "optInLevel", "collectedAt", "evidence"}},
-	{Name: "loyaltyMembership", List: true, Parts: []string{"programName", "membershipNumber", "tier", "pointsBalance", "enrolledAt"}},
-	{Name: "tier"},
-	{Name: "status"}, // the party's own state in the source: enabled, disabled, invited
-	{Name: "note"},
-	{Name: "tag", List: true},
-	{Name: "custom", List: true},
-	{Name: FieldLink, List: true, Parts: []string{"record", "kind"}},
-}
-
 // IdentifierTypes are the kinds of identifier that a mapping may name.
-func IdentifierTypes() []string {
-	return []string{
-		"accountNumber", "advertisingId", "cardFingerprint", "cardToken", "cookieId", "crmId", "customerNumber", "deviceId",
-		"driverLicence", "duns", "externalId", "iban", "leadId", "lei", "loyaltyNumber", "membershipNumber", "nationalId",
-		"passport", "socialId", "sourceRecordId", "taxId", "userId", "vatId",
-	}
-}
+func IdentifierTypes() []string { return model.IdentifierTypes() }
 
 // String writes the path as "name" or "name[id]".
 func (p Path) String() string {
