@@ -24,7 +24,13 @@ func newLog(w io.Writer, text bool, level slog.Level) *slog.Logger {
 // redact keeps personal data out of the log by type (invariant 9): of what is neither a plain value nor known to hold nothing
 // personal, the type alone is told. Messages and dead letters are told by their ids, bytes by their number.
 func redact(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindAny {
+	switch a.Value.Kind() {
+	case slog.KindDuration: // as JSON it would be nanoseconds, without a word of it
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	case slog.KindAny:
+		if a.Value.Any() == nil { // nothing went wrong: nothing is said
+			return slog.Attr{}
+		}
 		a.Value = safe(a.Value.Any())
 	}
 	return a
@@ -32,8 +38,6 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 
 func safe(v any) slog.Value {
 	switch v := v.(type) {
-	case nil:
-		return slog.AnyValue(nil)
 	case *event.Message:
 		if v != nil {
 			return slog.StringValue(v.ID())

@@ -48,7 +48,6 @@ func environ(name string) (string, bool) {
 // installation is a service that runs beside a test.
 type installation struct {
 	API, Admin, Broker string
-	After              time.Duration
 
 	end    func() // asks it to end, and waits
 	kill   func() // does not ask
@@ -116,12 +115,9 @@ func (in *installation) await(t *testing.T, done <-chan struct{}) {
 	for late := time.After(60 * time.Second); ; {
 		select {
 		case line := <-in.logged.lines:
-			var said struct {
-				Msg, API, Admin, Broker string
-				After                   time.Duration
-			}
+			var said struct{ Msg, API, Admin, Broker string }
 			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "started" {
-				in.API, in.Admin, in.Broker, in.After = said.API, said.Admin, said.Broker, said.After
+				in.API, in.Admin, in.Broker = said.API, said.Admin, said.Broker
 				return
 			}
 		case <-done:

@@ -152,7 +152,7 @@ func (s *Evaluation) print(w io.Writer) error {
 	n := func(i int) string { return fmt.Sprint(i) }
 	rows := [][]string{
 		{"records", n(s.Records), ""},
-		{"customers", n(s.Customers), fmt.Sprintf("the largest has %d records", s.Largest)},
+		{"customers", n(s.Customers), "the largest has " + strings.TrimSpace(count(s.Largest, "record", ""))},
 		{"candidates", fmt.Sprintf("%.1f", s.Candidates), "a record"},
 		{"seconds", fmt.Sprintf("%.1f", s.WallSeconds), fmt.Sprintf("%.1f of processors", s.CPUSeconds)},
 		{"records", fmt.Sprintf("%.0f", s.RecordsPerSecond), "a second"},
