@@ -94,7 +94,8 @@ func (a *api) customer(w http.ResponseWriter, r *http.Request) error {
 
 func idOf(r *http.Request) (id customer.CustomerID, err error) {
 	if id.UnmarshalText([]byte(r.PathValue("id"))) != nil {
-		return id, bad("id", "this is not a customer's id", "an id is cus_ and 26 letters and digits; onefold customer find, or GET /api/v1/customers, finds one")
+		return id, bad("id", "this is not a customer's id",
+			"an id is cus_ and 26 letters and digits; onefold customer find, or GET /api/v1/customers, finds one")
 	}
 	return id, nil
 }
