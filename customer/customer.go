@@ -215,7 +215,7 @@ func (w *work) lodge(ctx context.Context, said map[RecordID]*Record) error {
 			i = len(w.delta.Members)
 			w.delta.Members = append(w.delta.Members, stored.stored[m.Record])
 		}
-		w.delta.Members[i].Customer = m.Customer
+		w.delta.Members[i].Customer, w.delta.Members[i].Node = m.Customer, m.Node
 	}
 	return nil
 }

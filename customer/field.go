@@ -341,3 +341,11 @@ func (w *Weight) UnmarshalJSON(b []byte) error {
 	*w = Weight(math.Round(bits * float64(Bits)))
 	return nil
 }
+
+// says answers the node of a live record.
+func (m *Membership) says() NodeID {
+	if !m.Live {
+		return NodeID{}
+	}
+	return m.Node
+}

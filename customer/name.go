@@ -93,7 +93,7 @@ func (n *naming) look(ctx context.Context) error {
 		f.here = f.here || was.Live
 		f.erased = f.erased || n.changed[id] && n.after[id].Erased()
 		switch c := n.at[id]; {
-		case c == nil:
+		case c == nil, was.lodged():
 		case was.Live:
 			f.apart = f.apart || len(f.stayed) > 0 && n.at[f.stayed[0]] != c
 			f.stayed = append(f.stayed, id)
@@ -118,7 +118,7 @@ func (n *naming) claims() []claim {
 		for _, id := range c.records {
 			was := n.world.stored[id]
 			old := n.known[was.Customer]
-			if old == nil || old.Status == Merged || !was.Live && !n.former[was.Customer].nobody(old) {
+			if old == nil || old.Status == Merged || was.lodged() || !was.Live && !n.former[was.Customer].nobody(old) {
 				continue
 			}
 			i := first + slices.IndexFunc(claims[first:], func(cl claim) bool { return cl.id == was.Customer })

@@ -126,7 +126,7 @@ func (w *work) reindex(ctx context.Context, g *graph) error {
 	joins, leaves := map[NodeID][]RecordID{}, map[NodeID][]RecordID{}
 	for _, id := range w.touched {
 		m, f := g.world.members[id], w.feature(id)
-		was, is := m.Node, NodeID{}
+		was, is := m.says(), NodeID{}
 		if f != nil {
 			is = f.Node
 		}

@@ -121,8 +121,11 @@ type Membership struct {
 	Component RecordID   `json:"component"`
 	Customer  CustomerID `json:"customer"`
 	Live      bool       `json:"live"`
-	Node      NodeID     `json:"-"` // what a live record says; zero for one that is not
+	Node      NodeID     `json:"-"` // what a live record says; of one that is not live zero, unless it was never live with its customer
 }
+
+// lodged tells a record that was never live with its customer: an erasure finds it there, and it has no claim to the id.
+func (m *Membership) lodged() bool { return !m.Live && !m.Node.IsZero() }
 
 // Component is a set of records connected by edges, links of their sources or decisions, and all that stands between them.
 type Component struct {

@@ -100,9 +100,10 @@ func (v view) component(name customer.RecordID) *customer.Component {
 	for _, id := range v.s.components[name] {
 		m := v.s.members[id]
 		c.Members = append(c.Members, m)
-		inside[id], nodes[m.Node] = true, true
+		if inside[id] = true; m.Live {
+			nodes[m.Node] = true
+		}
 	}
-	delete(nodes, customer.NodeID{})
 	for n := range nodes {
 		for p, e := range v.s.edges[n] {
 			if p.A == n {
