@@ -460,3 +460,20 @@ func indices(n int) []int {
 	}
 	return out
 }
+
+// A record whose delete came first was never live with anybody. It is lodged with whom it would have been, for an erasure to find it, and
+// has no claim to the id when it comes back and nobody else is left.
+func TestWhoNeverLivedClaimsNothing(t *testing.T) {
+	h := open(t)
+	h.absorb(t, upsert("b", "1", 1, luis))
+	id := h.of(t, "b", "1").ID
+	h.absorb(t, deletion("a", "1", 2), upsert("a", "1", 1, luis))
+	h.absorb(t, deletion("b", "1", 2))
+	h.absorb(t, upsert("a", "1", 3, luis))
+	if got := h.of(t, "a", "1"); got == nil || got.ID == id {
+		t.Errorf("it came to %+v", got)
+	}
+	if c, err := h.Customer(t.Context(), id); err != nil || c.Status != customer.Gone {
+		t.Errorf("the id leads to %+v, %v", c, err)
+	}
+}
