@@ -84,12 +84,12 @@ func TestDecisionsForgetOrder(t *testing.T) {
 					if dec.A == dec.B {
 						continue
 					}
-					h.decide(t, dec)
+					h.say(t, dec)
 					if dec.Undone = true; d.undo {
 						undone = append(undone, dec)
 					}
 				case i == 1 && len(undone) > 0:
-					h.decide(t, undone[0])
+					h.say(t, undone[0])
 					undone = undone[1:]
 				case len(changes) > 0:
 					k := 1 + rng.IntN(len(changes))
@@ -112,17 +112,6 @@ func TestDecisionsForgetOrder(t *testing.T) {
 }
 
 func open2(t require, n int) *house { return over(memory.New(), installation(t, n)) }
-
-func (h *house) decide(t require, d customer.Decision) {
-	t.Helper()
-	say := h.Join
-	if d.Kind == customer.NotSame {
-		say = h.Split
-	}
-	if err := say(context.Background(), d); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func (h *house) customers(t require) int64 {
 	t.Helper()
@@ -156,11 +145,11 @@ func TestManyRecordsOfOnePerson(t *testing.T) {
 	}
 	// A decision about one of the many is about that one.
 	apart := customer.Decision{Pair: customer.NewPair(h.ids.Record("shop", "7"), h.ids.Record("bank", "1")), Author: "steward", At: h.now}
-	h.decide(t, customer.Decision{ID: "d", Kind: customer.NotSame, Pair: apart.Pair, Author: "steward", At: h.now})
+	h.say(t, customer.Decision{ID: "d", Kind: customer.NotSame, Pair: apart.Pair, Author: "steward", At: h.now})
 	if a, b := h.of(t, "shop", "7"), h.of(t, "bank", "1"); a.ID == b.ID {
 		t.Fatal("a decision about one of many equal records has no effect")
 	}
-	h.decide(t, customer.Decision{ID: "d", Kind: customer.NotSame, Pair: apart.Pair, Author: "steward", At: h.now, Undone: true})
+	h.say(t, customer.Decision{ID: "d", Kind: customer.NotSame, Pair: apart.Pair, Author: "steward", At: h.now, Undone: true})
 	if got := h.customers(t); got != 1 {
 		t.Fatalf("after the undo there are %d customers", got)
 	}
@@ -250,7 +239,7 @@ func TestUndo(t *testing.T) {
 	d := customer.Decision{ID: "dec_1", Kind: customer.NotSame, Pair: customer.NewPair(h.ids.Record("a", "1"), h.ids.Record("b", "1")), Author: "x", At: h.now}
 	for i, want := range []int64{2, 1} {
 		d.Undone = i == 1
-		h.decide(t, d)
+		h.say(t, d)
 		if got := h.customers(t); got != want {
 			t.Errorf("undone %v: %d customers, want %d", d.Undone, got, want)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/simulation"
 )
 
@@ -179,13 +180,13 @@ func TestScore(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		of   map[party]int
-		want Score
+		want match.Accuracy
 	}{
-		"all right":    {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"c", "1"}: 1, {"a", "2"}: 2, {"b", "9"}: 3}, Score{1, 1, 1}},
-		"one left out": {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"c", "1"}: 4, {"a", "2"}: 2}, Score{1, 1.0 / 3, 0.5}},
-		"one too many": {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"a", "2"}: 1}, Score{1.0 / 3, 1, 0.5}},
-		"all wrong":    {map[party]int{{"a", "1"}: 1, {"b", "1"}: 2, {"a", "2"}: 1}, Score{0, 0, 0}},
-		"nobody":       {nil, Score{1, 1, 1}},
+		"all right":    {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"c", "1"}: 1, {"a", "2"}: 2, {"b", "9"}: 3}, match.Accuracy{Precision: 1, Recall: 1, F1: 1}},
+		"one left out": {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"c", "1"}: 4, {"a", "2"}: 2}, match.Accuracy{Precision: 1, Recall: 1.0 / 3, F1: 0.5}},
+		"one too many": {map[party]int{{"a", "1"}: 1, {"b", "1"}: 1, {"a", "2"}: 1}, match.Accuracy{Precision: 1.0 / 3, Recall: 1, F1: 0.5}},
+		"all wrong":    {map[party]int{{"a", "1"}: 1, {"b", "1"}: 2, {"a", "2"}: 1}, match.Accuracy{Precision: 0, Recall: 0, F1: 0}},
+		"nobody":       {nil, match.Accuracy{Precision: 1, Recall: 1, F1: 1}},
 	} {
 		if d := cmp.Diff(c.want, score(truth, c.of)); d != "" {
 			t.Errorf("%s: %s", name, d)

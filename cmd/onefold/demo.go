@@ -18,25 +18,26 @@ import (
 
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/pipeline"
 	"github.com/onefold/onefold/simulation"
 )
 
 // Summary is what a demo that ran to its end came to.
 type Summary struct {
-	Received        int64   `json:"received"`
-	Applied         int64   `json:"applied"`
-	Duplicate       int64   `json:"duplicate"`
-	Stale           int64   `json:"stale"`
-	Ignored         int64   `json:"ignored"`
-	Dead            int64   `json:"dead"`
-	Records         int64   `json:"records"`
-	Customers       int64   `json:"customers"`
-	Interactions    int64   `json:"interactions"`
-	Merges          int64   `json:"merges"`
-	Seconds         float64 `json:"seconds"`
-	EventsPerSecond float64 `json:"events_per_second"`
-	Truth           Score   `json:"truth"`
+	Received        int64          `json:"received"`
+	Applied         int64          `json:"applied"`
+	Duplicate       int64          `json:"duplicate"`
+	Stale           int64          `json:"stale"`
+	Ignored         int64          `json:"ignored"`
+	Dead            int64          `json:"dead"`
+	Records         int64          `json:"records"`
+	Customers       int64          `json:"customers"`
+	Interactions    int64          `json:"interactions"`
+	Merges          int64          `json:"merges"`
+	Seconds         float64        `json:"seconds"`
+	EventsPerSecond float64        `json:"events_per_second"`
+	Truth           match.Accuracy `json:"truth"`
 }
 
 // demo is one run of the whole in one process, fed by a made-up town.
