@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,15 +168,15 @@ func (d *demo) welcome() {
   data     %s
 
 Type next, in another terminal:
-  onefold source list%s
-  onefold customer find --source %s --key %s%s
-  onefold dead list%s
-  onefold customer export%s | head -1
+  %[8]s source list%[9]s
+  %[8]s customer find --source %[10]s --key %[11]s%[9]s
+  %[8]s dead list%[9]s
+  %[8]s customer export%[9]s | head -1
 
 Ctrl-C ends it.
 
 `, d.people, d.events, api, d.service.admin.Addr(), d.service.broker.Addr(), d.service.config.Topics.Customers,
-		d.service.config.Data, flag, somebody.Source, somebody.Key, flag, flag, flag)
+		d.service.config.Data, cmp.Or(d.name, "onefold"), flag, somebody.Source, somebody.Key)
 }
 
 // play feeds the town's messages and shows how it goes. With --exit it ends when everything that was sent has taken effect and has

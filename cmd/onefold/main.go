@@ -19,6 +19,7 @@ import (
 type program struct {
 	in       io.Reader
 	out, err io.Writer
+	name     string                           // what it was started by, as it can be typed again
 	lookup   func(name string) (string, bool) // the environment's variables
 	now      func() time.Time
 	live     bool // err is a terminal: a line of progress can be drawn over itself
@@ -44,7 +45,7 @@ func process() int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	p := &program{
-		in: os.Stdin, out: os.Stdout, err: os.Stderr, lookup: os.LookupEnv, now: time.Now,
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, name: os.Args[0], lookup: os.LookupEnv, now: time.Now,
 		live: isatty.IsTerminal(os.Stderr.Fd()), asks: isatty.IsTerminal(os.Stdin.Fd()),
 	}
 	return p.run(ctx, os.Args[1:])
