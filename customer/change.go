@@ -124,7 +124,7 @@ type Absorbed struct {
 	Split      int            // customers that were split from another
 	Candidates int            // pairs that were scored
 	Largest    int            // records in the largest component touched
-	Silenced   int            // strong identifiers that more than MaxHolders came to hold, and that prove nothing since
+	Silenced   int            // strong identifiers that more than MaxHolders came to hold, and that propose nobody since
 }
 
 // Limits of a change and of a message (invariant 10). docs/identity.md has them all in one table.

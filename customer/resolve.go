@@ -16,7 +16,7 @@ const quiet = "~"
 
 // Limits of what proposes candidates (invariant 10).
 const (
-	// MaxHolders is how many distinct nodes may hold a key that the matcher does not cap. An identifier that more hold proves nothing.
+	// MaxHolders is how many distinct nodes may hold a key that the matcher does not cap. An identifier that more hold proposes nobody.
 	MaxHolders = 256
 	// MaxAlike is how many live records may say the same, word for word, where that is not enough to take them for one party: a common
 	// name and nothing else. A node of more proposes nobody.
@@ -31,7 +31,7 @@ type graph struct {
 	features map[NodeID]*Features // of nodes, without links
 	born     map[NodeID]bool
 	died     map[NodeID]bool
-	old      map[Key][]Holder        // holders as stored, at most limit
+	old      map[Key][]Holder        // holders as stored, a few more than the limit
 	now      map[Key]map[NodeID]bool // and after this transaction
 	generic  map[Key]bool            // of those keys: does it propose nobody now
 	sample   map[NodeID]RecordID     // a record that says, or said, what the node says
