@@ -71,7 +71,7 @@ func safe(v any) slog.Value {
 // plainKind tells numbers and truths; a text under a type of its own may be a name.
 func plainKind(k reflect.Kind) bool { return k >= reflect.Bool && k <= reflect.Float64 }
 
-// ours tells the types of the room of customers.
+// ours tells the types of the room of customers, and of the rooms in it.
 func ours(t reflect.Type) bool {
-	return strings.HasSuffix(t.PkgPath(), "/onefold/customer")
+	return strings.Contains(t.PkgPath()+"/", "/onefold/customer/")
 }

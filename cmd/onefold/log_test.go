@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,8 +55,9 @@ func TestLogRedactsByType(t *testing.T) {
 			log.Info("x", "v", v, slog.Group("g", slog.Any("w", v)))
 			log.With("v", v).Info("x")
 		}
+		said := regexp.MustCompile(`("time":"|time=)[^ "]+`).ReplaceAllString(out.String(), "") // its digits may be any
 		for _, secret := range []string{"Ana", "Silva", "12345", "QW5h"} {
-			if strings.Contains(out.String(), secret) {
+			if strings.Contains(said, secret) {
 				t.Errorf("%s is in the log:\n%s", secret, out.String())
 			}
 		}
