@@ -12,7 +12,7 @@ type Receipt struct {
 	RemoteID      string       `json:"remoteId,omitempty"`
 	RemoteVersion string       `json:"remoteVersion,omitempty"`
 	Hash          string       `json:"hash,omitempty"` // of the body that the target holds, or is being given; hex
-	Said          []uint64     `json:"-"`              // fingerprints of the values that it was given, oldest first: what comes back of them is an echo
+	Said          []uint64     `json:"-"`              // fingerprints of what was written, oldest first: it comes back as an echo
 	Tries         int          `json:"tries,omitempty"`
 	Next          time.Time    `json:"next,omitzero"` // when an owed delivery is tried again
 	Class         Class        `json:"class,omitempty"`

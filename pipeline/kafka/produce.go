@@ -181,7 +181,7 @@ func (p *Publisher) produce(ctx context.Context, name string, works []*work) err
 		before := pending(left)
 		err := p.round(ctx, name, left)
 		for _, w := range left {
-			if w.err != nil && event.ClassOf(w.err) != event.Retryable {
+			if w.final() {
 				refused = w.err
 				w.batches, w.counts = nil, nil
 			}
@@ -204,6 +204,13 @@ func (p *Publisher) produce(ctx context.Context, name string, works []*work) err
 			return event.Errorf(event.Retryable, "broker", "", "not acknowledged in time: %w", errors.Join(err, refused, ctx.Err()))
 		}
 	}
+}
+
+// final tells whether what became of the first batch is the last word on it. That a connection cannot be opened never is, whatever it
+// looks like: a broker that stops ends connections just as one does that refuses a login.
+func (w *work) final() bool {
+	class := event.ClassOf(w.err)
+	return w.err != nil && class != event.Retryable && (class != event.Auth || !w.asked)
 }
 
 func pending(works []*work) int {

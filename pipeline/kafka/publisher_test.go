@@ -197,6 +197,7 @@ func TestProduceFaults(t *testing.T) {
 		func() { fail(k, kerr.OutOfOrderSequenceNumber) },
 		func() { fail(k, kerr.InvalidProducerEpoch) },
 		func() { net.cut.Store(1); fail(k, kerr.UnknownTopicOrPartition) },
+		func() { net.cut.Store(1); net.shut.Store(3) }, // three more connections tell their versions and end
 	} {
 		fault()
 		var kv []string
@@ -445,7 +446,10 @@ func fail(k *kfake.Cluster, err *kerr.Error) {
 }
 
 // cutter closes connections instead of answering Produce, as often as cut says.
-type cutter struct{ cut atomic.Int64 }
+type cutter struct {
+	cut  atomic.Int64 // answers to Produce that are still to be lost
+	shut atomic.Int64 // connections that still end after their first answer, as a broker's do that stops
+}
 
 func (c *cutter) listen(network, addr string) (net.Listener, error) {
 	ln, err := net.Listen(network, addr)
@@ -467,6 +471,7 @@ type cutConn struct {
 	c       *cutter
 	mu      sync.Mutex
 	produce bool
+	answers int
 	size    bool // the last read was a size
 }
 
@@ -484,8 +489,10 @@ func (c *cutConn) Read(b []byte) (int, error) {
 func (c *cutConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	produce := c.produce
+	c.answers++
+	ends := c.answers == 2 && c.c.shut.Load() > 0 && c.c.shut.Add(-1) >= 0
 	c.mu.Unlock()
-	if produce && c.c.cut.Add(-1) >= 0 {
+	if ends || produce && c.c.cut.Add(-1) >= 0 {
 		_ = c.Conn.Close()
 		return 0, net.ErrClosed
 	}

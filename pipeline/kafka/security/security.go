@@ -115,8 +115,8 @@ func (d *Dialer) open(ctx context.Context, conn net.Conn, address string) (net.C
 			return nil, err
 		}
 		return nil, event.Errorf(event.Auth, "broker", "kafka.sasl",
-			"broker %s tells its versions and ends the connection at the next request, as a listener does that wants authentication: "+
-				"set kafka.sasl, or name a listener in kafka.brokers that wants none: %w", address, err)
+			"broker %s tells its versions and ends the connection at the next request, as a listener does that wants authentication, and a broker "+
+				"that is stopping: if it stays so, set kafka.sasl, or name a listener in kafka.brokers that wants none: %w", address, err)
 	}
 	return conn, nil
 }
