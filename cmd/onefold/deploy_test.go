@@ -275,7 +275,7 @@ func TestMetricsAreUsed(t *testing.T) {
 // What an alert or a rule asks of a label, some series of a service that has just started has: a sum over nothing is no alert. Both
 // formats in which Prometheus may ask are held to it.
 func TestAlertsSelectWhatTheServiceExports(t *testing.T) {
-	in := serve(t, configured(t, t.TempDir(), shopOnly))
+	in := serve(t, configured(t, t.TempDir(), strings.Replace(hooked, "%s", "", 1)))
 	eventually(t, 20*time.Second, "partitions are assigned", func() bool {
 		_, body := fetch(t, in.Admin+"/metrics")
 		return strings.Contains(body, "onefold_kafka_consumer_lag_records{")

@@ -47,7 +47,7 @@ func environ(name string) (string, bool) {
 
 // installation is a service that runs beside a test.
 type installation struct {
-	API, Admin, Broker string
+	API, Admin, Broker, Webhooks string
 
 	end    func() // asks it to end, and waits
 	kill   func() // does not ask
@@ -115,9 +115,9 @@ func (in *installation) await(t *testing.T, done <-chan struct{}) {
 	for late := time.After(60 * time.Second); ; {
 		select {
 		case line := <-in.logged.lines:
-			var said struct{ Msg, API, Admin, Broker string }
+			var said struct{ Msg, API, Admin, Broker, Webhooks string }
 			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "started" {
-				in.API, in.Admin, in.Broker = said.API, said.Admin, said.Broker
+				in.API, in.Admin, in.Broker, in.Webhooks = said.API, said.Admin, said.Broker, said.Webhooks
 				return
 			}
 		case <-done:

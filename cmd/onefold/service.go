@@ -32,7 +32,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 7+len(s.hosts))
+	failed := make(chan error, 8+len(s.hosts))
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -48,12 +48,15 @@ func (s *service) run(ctx context.Context) error {
 	start("relay", func() error { return s.relay.Run(out) })
 	start("store", func() error { s.maintain(rest); return nil })
 	start("retention", func() error { s.retention().run(rest); return nil })
+	if s.hooks != nil { // ends first of all, with the intake
+		start("webhooks", func() error { return s.serveDoor(flow) })
+	}
 	for _, host := range s.hosts {
 		start("plugin", func() error { return host.Run(out) })
 	}
 	s.log.InfoContext(ctx, "started", slog.String("version", buildOf().Version), slog.Int("sources", len(s.sources)),
 		slog.String("api", "http://"+s.api.Addr().String()), slog.String("admin", "http://"+s.admin.Addr().String()),
-		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil),
+		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil), slog.String("webhooks", s.doorAddress()),
 		slog.Duration("after", s.now().Sub(s.started)))
 
 	context.AfterFunc(flow, s.health.drain) // first of all nobody sends us more

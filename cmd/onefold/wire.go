@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -49,6 +50,8 @@ type service struct {
 	hosts      []*plugins.Host               // those of them that are processes of their own
 	sources    []pipeline.Source
 	api, admin net.Listener
+	hooks      net.Listener // nil where no source has a webhook
+	door       http.Handler
 	health     health
 
 	closers []func() error // in the order of opening
@@ -70,7 +73,7 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
 	}
-	for _, step := range []func(context.Context) error{s.listen, s.openStore, s.openBroker, s.openSources, s.openFlow} {
+	for _, step := range []func(context.Context) error{s.listen, s.openStore, s.openBroker, s.openSources, s.openFlow, s.openDoor} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -89,10 +92,15 @@ func surroundings(err error, remedy string) error {
 
 // listen takes the ports first: it is what fails most, and costs nothing.
 func (s *service) listen(ctx context.Context) error {
-	for _, l := range []struct {
+	type listener struct {
 		key, address string
 		into         *net.Listener
-	}{{"console.listen", s.config.Console.Listen, &s.api}, {"admin.listen", s.config.Admin.Listen, &s.admin}} {
+	}
+	all := []listener{{"console.listen", s.config.Console.Listen, &s.api}, {"admin.listen", s.config.Admin.Listen, &s.admin}}
+	if s.config.Door() {
+		all = append(all, listener{"webhooks.listen", s.config.Webhooks.Listen, &s.hooks})
+	}
+	for _, l := range all {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return &environment{

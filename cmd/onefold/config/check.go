@@ -36,6 +36,7 @@ func (r *reader) check(c *Config) {
 		r.address(fmt.Sprintf("kafka.brokers[%d]", i), broker)
 	}
 	r.kafka(c.Kafka)
+	r.door(c.Webhooks)
 	r.topic("topics.customers", c.Topics.Customers)
 	r.listeners(c)
 	r.sources(c)
@@ -73,6 +74,9 @@ func (r *reader) sources(c *Config) {
 			r.plugin(path+".plugin", s.Plugin)
 		} else if !r.empty(path+".adapter", s.Adapter) {
 			r.adapter(path+".adapter", s)
+		}
+		if r.places[path+".webhook"] != nil {
+			r.webhook(path+".webhook", s.Webhook, c.Webhooks)
 		}
 		if r.empty(path+".topic", s.Topic) {
 			continue
@@ -129,7 +133,7 @@ func (r *reader) topic(path, name string) {
 	}
 }
 
-// listeners checks the three addresses that the process may listen on.
+// listeners checks the addresses that the process may listen on.
 func (r *reader) listeners(c *Config) {
 	by := map[string]string{}
 	for _, l := range []struct {
@@ -139,6 +143,7 @@ func (r *reader) listeners(c *Config) {
 		{"kafka.listen", c.Kafka.Listen, "for other machines, run a broker of your own and name it in kafka.brokers", true, c.Kafka.Embedded()},
 		{"console.listen", c.Console.Listen, "tokens come with a later version; until then put what authenticates before it", true, true},
 		{"admin.listen", c.Admin.Listen, "", false, true},
+		{"webhooks.listen", c.Webhooks.Listen, "", false, c.Door()},
 	} {
 		host, port, ok := r.address(l.path, l.address)
 		if !ok {

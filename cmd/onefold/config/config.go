@@ -14,6 +14,7 @@ type Config struct {
 	Kafka     Kafka             `yaml:"kafka" doc:"The broker that carries the sources' topics and the topic of customers."`
 	Store     Store             `yaml:"store" doc:"Where records and customers rest."`
 	Sources   map[string]Source `yaml:"sources" name:"source" doc:"The configured instances of outside systems that feed us, by name."`
+	Webhooks  Webhooks          `yaml:"webhooks" doc:"The door for systems that send webhooks."`
 	Topics    Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
 	Merge     Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
 	Match     Match             `yaml:"match" doc:"Which records are the same party. Nothing to set in this version."`
@@ -34,9 +35,10 @@ type SQLite struct {
 
 // Source is one configured instance of an outside system.
 type Source struct {
-	Adapter string `yaml:"adapter" need:"one" doc:"The name of a shipped adapter, or the path of a folder with a mapping.yaml."`
-	Plugin  Plugin `yaml:"plugin" need:"one" doc:"An adapter in a process of its own, instead of adapter."`
-	Topic   string `yaml:"topic" need:"yes" format:"topic" doc:"The Kafka topic that the system's messages arrive on."`
+	Adapter string  `yaml:"adapter" need:"one" doc:"The name of a shipped adapter, or the path of a folder with a mapping.yaml."`
+	Plugin  Plugin  `yaml:"plugin" need:"one" doc:"An adapter in a process of its own, instead of adapter."`
+	Topic   string  `yaml:"topic" need:"yes" format:"topic" doc:"The Kafka topic that the system's messages arrive on."`
+	Webhook Webhook `yaml:"webhook" doc:"How the system proves who it is where it sends webhooks. None: its messages come by Kafka only."`
 }
 
 // Plugin is an adapter in a process of its own. It is none where Command is empty.
@@ -94,6 +96,7 @@ func raw() *Config {
 		Store:     Store{SQLite: SQLite{Path: "onefold.db"}},
 		Retention: Retention{DeadLetters: 720 * time.Hour},
 		Topics:    Topics{Customers: "onefold.customers"},
+		Webhooks:  Webhooks{Listen: "127.0.0.1:8081"},
 		Console:   Console{Listen: "127.0.0.1:8080"},
 		Admin:     Admin{Listen: "127.0.0.1:9100"},
 	}
@@ -103,7 +106,9 @@ func raw() *Config {
 func (c *Config) settle(dir string) {
 	c.Data = under(dir, c.Data)
 	c.Store.SQLite.Path = under(c.Data, c.Store.SQLite.Path)
-	for _, path := range []*string{&c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key, &c.Kafka.SASL.TokenFile} {
+	for _, path := range []*string{
+		&c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key, &c.Kafka.SASL.TokenFile, &c.Webhooks.TLS.Cert, &c.Webhooks.TLS.Key,
+	} {
 		if *path != "" && (path != &c.Kafka.TLS.CA || *path != SystemCA) {
 			*path = under(dir, *path)
 		}

@@ -38,6 +38,7 @@ func TestSmallestFileHasEveryDefault(t *testing.T) {
 		Sources:   map[string]config.Source{"shop-eu": {Adapter: "shopify", Topic: "shop-eu.webhooks"}},
 		Topics:    config.Topics{Customers: "onefold.customers"},
 		Retention: config.Retention{DeadLetters: 30 * 24 * time.Hour},
+		Webhooks:  config.Webhooks{Listen: "127.0.0.1:8081"},
 		Console:   config.Console{Listen: "127.0.0.1:8080"},
 		Admin:     config.Admin{Listen: "127.0.0.1:9100"},
 	}
@@ -173,7 +174,7 @@ func TestBrokenFiles(t *testing.T) {
 		"unknown ref": {"data: ${vault:x}\n", `f.yaml:1:7: data: ${vault:} is not known (write ${env:NAME} or ${file:path})`},
 		"anchors":     {"data: &a x\n", `f.yaml:1:7: data: anchors, aliases and tags are not understood here (write the value out)`},
 		"two files":   {"data: a\n---\ndata: b\n", `f.yaml:3:5: a second document begins here (keep one document in the file)`},
-		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, topics, merge, match, retention, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
+		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, webhooks, topics, merge, match, retention, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
 		"no secret":   {"sources:\n  a: {adapter: shopify, topic: '${env:SECRET_TOPIC}'}\n", `f.yaml:2:25: sources.a.topic: this is not a topic's name (Kafka allows letters, digits, and . _ - in it, at most 249 of them)`},
 		"nothing there": {"data: ''\nstore: {sqlite: {path: ''}}\n", "f.yaml:1:1: data: the folder has no name (leave the key out for ./data)\n" +
 			"f.yaml:2:18: store.sqlite.path: the file has no name (leave the key out for onefold.db in the data folder)"},

@@ -117,6 +117,8 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 		pattern = TopicPattern + reference
 	case "mechanism":
 		pattern = "^(" + strings.Join(Mechanisms(), "|") + ")$" + reference
+	case "scheme":
+		pattern = "^(" + strings.Join(WebhookSchemes(), "|") + ")$" + reference
 	case "checksum":
 		pattern = ChecksumPattern + reference
 	case "address", "listen":
