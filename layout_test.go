@@ -43,6 +43,7 @@ func arrows() map[string][]string {
 		"adapters/codec":       {"event"},
 		"adapters/adaptertest": {"adapters", "customer", "event"},
 		"adapters/*":           {"adapters", "adapters/codec", "customer", "event"},
+		"adapters/rest":        {"adapters", "customer", "event"},
 		"mappings":             {"adapters", "adapters/codec", "customer", "event", "mappings/language"},
 		"mappings/language":    {"adapters/codec", "customer", "event"},
 		"plugins":              {"adapters", "customer", "event", "plugins/proto"},

@@ -53,12 +53,13 @@ type Delivery struct {
 	Version  int64
 	RemoteID string // the target's own id of the entry, as its last receipt told it; empty where none is known
 	Into     string // of a merge: the remote id of the entry that stays
+	Erased   bool   // of a removal: at the wish of the data subject, so that the target keeps nothing of the entry, nor a way back to it
 	Body     []byte // of an upsert
 }
 
 // Receipt is what became of one delivery.
 type Receipt struct {
-	RemoteID      string // the target's own id of the entry
+	RemoteID      string // the target's own id of the entry; of a merge, of the one that stays, if the target tells it
 	RemoteVersion string // what the target calls the state that it now has; empty where it tells none
 	Problem       *Problem
 }
