@@ -16,6 +16,9 @@ LINT         := .tools/$(LINT_VERSION)/golangci-lint
 BUF_VERSION := v1.75.0
 BUF         := .tools/buf-$(BUF_VERSION)/buf
 
+TEMPL_VERSION := v0.3.977
+TEMPL         := .tools/templ-$(TEMPL_VERSION)/templ
+
 KAFKA     := deploy/test/kafka
 KAFKA_LIB := $(CURDIR)/build/kafka/lib
 
@@ -116,12 +119,15 @@ fmt: $(LINT) ## Format the code
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: $(BUF) ## Make generated files anew: the messages of plugins/proto, in Go and for Python
+generate: $(BUF) $(TEMPL) ## Make generated files anew: the messages of plugins/proto, in Go and for Python, and the console's pages
+	$(TEMPL) fmt console/pages
+	$(TEMPL) generate -include-version=false -path console/pages
 	cd plugins/proto && $(CURDIR)/$(BUF) generate
 	go test ./plugins/proto -run TestPythonStub -update
 
 .PHONY: verify
-verify: $(LINT) ## What must hold before a change goes in, without tests: format, vet, lint, go.mod, layout
+verify: $(LINT) $(TEMPL) ## What must hold before a change goes in, without tests: format, vet, lint, go.mod, layout, generated pages
+	deploy/test/generated.sh $(TEMPL)
 	$(LINT) fmt --diff ./...
 	go vet ./...
 	$(LINT) run ./...
@@ -138,6 +144,9 @@ $(LINT):
 
 $(BUF):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(TEMPL):
+	GOBIN=$(CURDIR)/$(@D) go install github.com/a-h/templ/cmd/templ@$(TEMPL_VERSION)
 
 $(KAFKA_LIB)/.done: $(KAFKA)/pom.xml
 	mvn -q -B -ntp -Dstyle.color=never -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)

@@ -57,15 +57,16 @@ const (
 	Patience    = 30 * time.Second // with one request; an export has as long as its reader takes each piece in that time
 )
 
-// New returns the API, version 1, under /api/v1. It serves this machine only, and refuses what another site's page makes a
-// browser send: loopback is no proof of who calls.
+// New returns the API, version 1, under /api/v1, and the pages for people at / and below. It serves this machine only, and refuses what
+// another site's page makes a browser send: loopback is no proof of who calls.
 func New(c Config) http.Handler {
 	a := &api{Config: c}
 	mux := http.NewServeMux()
 	for path, methods := range a.routes() {
 		mux.Handle(path, a.dispatch(methods))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("/", a.pages())
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, &Problem{
 			Status: http.StatusNotFound, Code: "not_found",
 			Message: "there is nothing at this address", Hint: "see " + root + "/openapi.yaml",

@@ -1,0 +1,189 @@
+package pages
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Limits of the page of one customer (invariant 10). What is over them is told, with where to see it.
+const (
+	maxValues = 200 // attributes
+	maxLosers = 20  // values that lost, of one attribute
+	maxRecord = 100 // records
+	maxEvents = 50  // interactions, unless more are asked for
+)
+
+// person is what the page of one customer shows.
+type person struct {
+	Customer *customer.Customer
+	Asked    customer.CustomerID // differs if the id that was asked for leads to another
+	Name     string
+	Sees     bool
+	Values   []value
+	More     int // values beyond the limit
+	Records  []customer.Member
+	Events   []happening
+	Longer   string // where to see more of the timeline
+	Why      *reason
+	Now      time.Time
+}
+
+// value is one surviving value.
+type value struct {
+	Label, Element, Text string
+	Claim                customer.Claim
+	Rule                 string
+	Losers               []lost
+	More                 int
+}
+
+type lost struct {
+	Text  string
+	Claim customer.Claim
+}
+
+// happening is one line of the timeline.
+type happening struct {
+	Type, Subtype, Status, Title, Amount, Channel, Source, Key string
+	Test, Reversal                                             bool
+	At                                                         time.Time
+	Items                                                      int
+}
+
+func (p *pages) customer(r *http.Request) (*view, error) {
+	var id customer.CustomerID
+	if id.UnmarshalText([]byte(r.PathValue("id"))) != nil {
+		return nil, event.Errorf(event.Permanent, "validation", "id",
+			"This is not a customer's id: an id is cus_ and 26 letters and digits. Search finds one.")
+	}
+	ctx := r.Context()
+	c, err := p.Customers.Customer(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &person{Customer: c, Asked: id, Sees: p.sees(r), Now: p.Now()}
+	title := "Customer " + c.ID.String()
+	if c.Status == customer.Active {
+		if err := p.fill(r, out); err != nil {
+			return nil, err
+		}
+	}
+	return &view{frame: frame{Title: title, Section: "customers"}, body: customerPage(out)}, nil
+}
+
+func (p *pages) fill(r *http.Request, out *person) error {
+	c := out.Customer
+	out.Name = shown(nameOf(c), out.Sees)
+	for i := range c.Attributes[:min(len(c.Attributes), maxValues)] {
+		out.Values = append(out.Values, valueOf(&c.Attributes[i], out.Sees))
+	}
+	slices.SortStableFunc(out.Values, func(a, b value) int { return cmp.Compare(order(a.Label), order(b.Label)) })
+	out.More = max(0, len(c.Attributes)-maxValues)
+	out.Records = c.Members[:min(len(c.Members), maxRecord)]
+
+	limit := maxEvents
+	if n, err := strconv.Atoi(r.URL.Query().Get("events")); err == nil && n > limit {
+		limit = min(n, customer.MaxTimeline)
+	}
+	events, err := p.Customers.Timeline(r.Context(), c.ID, limit)
+	if err != nil {
+		return err
+	}
+	for _, in := range events {
+		out.Events = append(out.Events, happeningOf(in, out.Sees))
+	}
+	if len(events) == limit && limit < customer.MaxTimeline {
+		out.Longer = query("/customers/"+c.ID.String(), "events", strconv.Itoa(limit*4)) + "#timeline"
+	}
+	out.Why, err = p.why(r, c, out.Sees)
+	return err
+}
+
+// order puts what one looks for first: the names, how to reach somebody, then the rest as it comes.
+func order(label string) int {
+	first := []string{
+		"Full name", "Legal name", "Honorific prefix", "Given name", "Additional name", "Family name", "Alternate name", "Birth date", "Email",
+		"Phone", "Address", "Identifier",
+	}
+	if i := slices.Index(first, label); i >= 0 {
+		return i
+	}
+	return len(first)
+}
+
+func valueOf(a *customer.Attribute, sees bool) value {
+	show := func(v customer.Value) string {
+		text := valueText(a.Path, v)
+		if openField(a.Path.Name) {
+			return inert(text)
+		}
+		return shown(text, sees)
+	}
+	out := value{Label: label(a.Path), Text: show(a.Value), Claim: a.Claim, Rule: a.Rule}
+	if id := a.Path.ID; id != "" && len(id) <= 24 && sees {
+		out.Element = inert(id)
+	}
+	for i := range a.Losers[:min(len(a.Losers), maxLosers)] {
+		out.Losers = append(out.Losers, lost{show(a.Losers[i].Value), a.Losers[i]})
+	}
+	out.More = max(0, len(a.Losers)-maxLosers)
+	return out
+}
+
+func happeningOf(in *customer.Interaction, sees bool) happening {
+	out := happening{
+		Type: in.Type, Subtype: inert(in.Subtype), Status: inert(in.Status), Title: shown(in.Title, sees), Channel: in.Channel,
+		Source: inert(in.Source), Key: shown(in.Key, sees), Test: in.Test, Reversal: in.ReversalOf != "", At: in.OccurredAt, Items: len(in.Items),
+	}
+	if !in.Amount.IsZero() {
+		out.Amount = in.Amount.String()
+		if in.Direction == "out" {
+			out.Amount = "−" + out.Amount
+		}
+	}
+	return out
+}
+
+// keyOf answers a record's key as it may be seen: it may be an e-mail address or an account.
+func keyOf(key string, sees bool) string { return shown(key, sees) }
+
+// ruleText says in words why a value survived.
+func ruleText(rule string) string {
+	switch rule {
+	case "only":
+		return "the only one"
+	case "trust":
+		return "from the source that is trusted most"
+	case "current":
+		return "the source still says so"
+	case "verified":
+		return "the source has checked it"
+	case "recent":
+		return "the most recent"
+	case "whole":
+		return "the most complete"
+	case "denial":
+		return "a source says that there is none"
+	case "union":
+		return "all of them are kept"
+	case "tie":
+		return "they were equal; a fixed order decided"
+	}
+	return rule
+}
+
+// refused answers why a question was refused, if it was for what it says.
+func refused(err error) (string, bool) {
+	var e *event.Error
+	if errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison) {
+		return e.Text, true
+	}
+	return "", false
+}

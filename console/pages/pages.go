@@ -1,0 +1,169 @@
+// Package pages is the console's window for people: pages that show what the API tells, made on the server, with a strict
+// content security policy and no personal data for those who may not see it. It asks; it computes nothing of its own.
+package pages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+// Config is what the pages stand on.
+type Config struct {
+	Customers Customers
+	Letters   Letters
+	Status    func(context.Context) (*Status, error)
+	// Sees tells whether whoever asks may see personal data; nil: everybody may.
+	Sees func(*http.Request) bool
+	// Mask hides what the bytes of a message say, and leaves how they are built.
+	Mask func([]byte) []byte
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+// Customers is what is asked of the registry.
+type Customers interface {
+	Customer(ctx context.Context, id customer.CustomerID) (*customer.Customer, error)
+	Find(ctx context.Context, q customer.Query) (*customer.Found, error)
+	Timeline(ctx context.Context, id customer.CustomerID, limit int) ([]*customer.Interaction, error)
+	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
+}
+
+// Letters is where dead letters are kept.
+type Letters interface {
+	// DeadLetters answers letters newest first, of one source or, with an empty name, of all; after is the id of the last one seen.
+	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
+	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
+	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
+}
+
+// Patience bounds how long a page may take to be made (invariant 10).
+const Patience = 20 * time.Second
+
+// policy lets a page load what this server serves, and nothing else: no script or style that stands in the page, no frame around it, no
+// form that leads away.
+const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+// htmxConfig leaves out all that htmx could do and that we do not use.
+const htmxConfig = `{"history":false,"includeIndicatorCSS":false,"defaultTimeout":10000,"extensions":"none"}`
+
+// New returns the pages, at / and below.
+func New(c Config) http.Handler {
+	p := &pages{Config: c, shelf: newShelf()}
+	mux := http.NewServeMux()
+	mux.Handle("GET /assets/{name}", p.shelf)
+	for pattern, h := range map[string]func(*http.Request) (*view, error){
+		"GET /{$}":                       p.overview,
+		"GET /live":                      p.live,
+		"GET /customers":                 p.search,
+		"GET /customers/{id}":            p.customer,
+		"GET /dead-letters":              p.letters,
+		"GET /dead-letters/{id}":         p.letter,
+		"POST /dead-letters/{id}/reveal": p.reveal,
+		"GET /sources":                   p.sources,
+		"GET /targets":                   p.targets,
+		"/":                              p.nothing,
+	} {
+		mux.HandleFunc(pattern, p.serve(h))
+	}
+	return mux
+}
+
+type pages struct {
+	Config
+	shelf  *shelf
+	traces traces
+}
+
+// view is what a handler answers: a page's content, or a piece of one, or another place to go.
+type view struct {
+	frame
+	status int // 0 is 200
+	body   templ.Component
+	piece  bool   // the body goes out as it is, without the frame around it
+	to     string // go there instead
+}
+
+// frame is what stands around every page.
+type frame struct {
+	Title   string
+	Section string // which part of the navigation is marked
+	Asset   func(string) string
+	Sees    bool
+	Now     time.Time
+}
+
+// serve makes a page, whole or not at all: what fails halfway must not look like an answer.
+func (p *pages) serve(h func(*http.Request) (*view, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), Patience)
+		defer cancel()
+		r = r.WithContext(ctx)
+		v, err := h(r)
+		if err != nil {
+			v = p.failed(r, err)
+		}
+		head := w.Header()
+		head.Set("Content-Security-Policy", policy)
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("Referrer-Policy", "no-referrer")
+		head.Set("Cache-Control", "no-store")
+		if v.to != "" {
+			head.Set("Location", v.to)
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
+		v.Asset, v.Sees, v.Now = p.shelf.address, p.sees(r), p.Now()
+		body := v.body
+		if !v.piece {
+			body = whole(v.frame, v.body)
+		}
+		var page bytes.Buffer
+		if err := body.Render(ctx, &page); err != nil {
+			p.Log.ErrorContext(ctx, "page failed", slog.String("route", r.Pattern), slog.Any("err", err))
+			http.Error(w, "the page failed inside; the service's log says why", http.StatusInternalServerError)
+			return
+		}
+		head.Set("Content-Type", "text/html; charset=utf-8")
+		if v.status != 0 {
+			w.WriteHeader(v.status)
+		}
+		_, _ = w.Write(page.Bytes()) // a reader that has gone away is nobody's error
+	}
+}
+
+func (p *pages) sees(r *http.Request) bool { return p.Sees == nil || p.Sees(r) }
+
+func (p *pages) nothing(*http.Request) (*view, error) {
+	return &view{
+		frame: frame{Title: "Not here"}, status: http.StatusNotFound,
+		body: trouble("There is nothing at this address", "The navigation has every page; the API is described at /api/v1/openapi.yaml."),
+	}, nil
+}
+
+// failed makes the page that tells an error. What nobody has classified is told to the log, and to the reader without its text
+// (invariant 9).
+func (p *pages) failed(r *http.Request, err error) *view {
+	var e *event.Error
+	status, what, hint := http.StatusInternalServerError, "The page failed inside", "The service's log says why."
+	switch {
+	case errors.Is(err, customer.ErrNotFound):
+		status, what, hint = http.StatusNotFound, "Nothing is known under that name", "It may have been erased, or mistyped."
+	case errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison):
+		status, what, hint = http.StatusBadRequest, "This cannot be answered", e.Text
+	case errors.Is(err, context.DeadlineExceeded):
+		status, what, hint = http.StatusServiceUnavailable, "The answer took too long", "Ask for less, or again later."
+	default:
+		p.Log.ErrorContext(r.Context(), "page failed", slog.String("route", r.Pattern), slog.Any("err", err))
+	}
+	return &view{frame: frame{Title: what}, status: status, body: trouble(what, hint)}
+}

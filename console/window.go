@@ -1,0 +1,40 @@
+package console
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/onefold/onefold/console/pages"
+)
+
+// pages returns the pages for people. They stand on what the API stands on.
+func (a *api) pages() http.Handler {
+	return pages.New(pages.Config{
+		Customers: a.Customers, Letters: a.DeadLetters, Mask: mask, Now: a.Now, Log: a.Log,
+		Status: func(ctx context.Context) (*pages.Status, error) {
+			s, err := a.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return s.view(), nil
+		},
+	})
+}
+
+// view answers the status as the pages show it.
+func (s *Status) view() *pages.Status {
+	out := &pages.Status{Version: s.Version, State: string(s.State), Reasons: s.Reasons, StartedAt: s.StartedAt, Counts: s.Counts}
+	for i := range s.Sources {
+		src := &s.Sources[i]
+		one := pages.Source{
+			Name: src.Name, Adapter: src.Adapter, Topic: src.Topic, Received: src.Received, InFlight: src.InFlight, Lag: src.Lag,
+			Applied: src.Outcomes.Applied, Duplicate: src.Outcomes.Duplicate, Stale: src.Outcomes.Stale, Ignored: src.Outcomes.Ignored,
+			Dead: src.Outcomes.Dead,
+		}
+		for _, p := range src.Partitions {
+			one.Partitions = append(one.Partitions, pages.Partition(p))
+		}
+		out.Sources = append(out.Sources, one)
+	}
+	return out
+}
