@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/go-resty/resty/v2"
@@ -25,7 +26,7 @@ type Login struct {
 type OAuth2 struct {
 	TokenURL, ClientID, ClientSecret string
 	Scopes                           []string
-	Params                           map[string][]string // what else the token's address is told
+	Params                           map[string]string // what else the token's address is told
 }
 
 // login puts onto a request who we are.
@@ -39,9 +40,13 @@ type login struct {
 }
 
 func newLogin(l Login, client *http.Client) *login {
+	params := url.Values{}
+	for name, value := range l.OAuth2.Params {
+		params.Set(name, value)
+	}
 	return &login{Login: l, client: client, tokens: clientcredentials.Config{
 		ClientID: l.OAuth2.ClientID, ClientSecret: l.OAuth2.ClientSecret, TokenURL: l.OAuth2.TokenURL,
-		Scopes: l.OAuth2.Scopes, EndpointParams: l.OAuth2.Params,
+		Scopes: l.OAuth2.Scopes, EndpointParams: params,
 	}}
 }
 

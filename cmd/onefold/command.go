@@ -46,7 +46,7 @@ func (p *program) root() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"start":     {p.demoCommand(), p.runCommand(), p.simulateCommand(), p.validateCommand()},
 		"customers": {p.customerCommand(), p.privacyCommand(), p.matchCommand()},
-		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.deadCommand()},
+		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.targetCommand(), p.deadCommand()},
 		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.versionCommand()},
 	} {
 		for _, c := range commands {

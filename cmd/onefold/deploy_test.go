@@ -16,6 +16,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/onefold/onefold/adapters/rest"
 	"github.com/onefold/onefold/cmd/onefold/config"
 )
 
@@ -539,7 +540,7 @@ func TestDeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, found := config.Parse("deploy/onefold.yaml", text, config.Environment{Adapters: shipped()})
+	cfg, found := config.Parse("deploy/onefold.yaml", text, config.Environment{Adapters: shipped(), Targets: rest.Systems()})
 	if len(found) > 0 {
 		t.Fatal(found)
 	}

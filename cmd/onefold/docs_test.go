@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/onefold/onefold/adapters/rest"
 	"github.com/onefold/onefold/cmd/onefold/config"
 )
 
@@ -45,7 +46,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			t.Errorf("%s has no example", file)
 		}
 		for _, example := range examples {
-			cfg, found := config.Parse(file, example[1], config.Environment{Adapters: shipped()})
+			cfg, found := config.Parse(file, example[1], config.Environment{Adapters: shipped(), Targets: rest.Systems()})
 			if len(found) > 0 {
 				t.Fatalf("%s\n%s", found, example[1])
 			}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/onefold/onefold/adapters/rest"
 	"github.com/onefold/onefold/cmd/onefold/config"
 )
 
@@ -41,7 +43,7 @@ func configFlag(c *cobra.Command) *string {
 
 // load reads a configuration file.
 func (p *program) load(file string) (*config.Config, error) {
-	cfg, found := config.Load(file, config.Environment{Lookup: p.lookup, Adapters: shipped()})
+	cfg, found := config.Load(file, config.Environment{Lookup: p.lookup, Adapters: shipped(), Targets: rest.Systems()})
 	if len(found) > 0 {
 		return nil, found
 	}
@@ -62,10 +64,17 @@ func (p *program) validateCommand() *cobra.Command {
 		if _, found := loadAdapters(cfg, nil); len(found) > 0 {
 			return found
 		}
-		if p.machine() {
-			return p.json(map[string]any{"config": *file, "sources": cfg.SourceNames()})
+		if _, found := loadTargets(cfg, p.now); len(found) > 0 {
+			return found
 		}
-		_, err = fmt.Fprintf(p.out, "%s is good: %s.\n", *file, count(len(cfg.Sources), "source", "in it"))
+		if p.machine() {
+			return p.json(map[string]any{"config": *file, "sources": cfg.SourceNames(), "targets": cfg.TargetNames()})
+		}
+		what := count(len(cfg.Sources), "source", "")
+		if n := len(cfg.Targets); n > 0 {
+			what += "and " + count(n, "target", "")
+		}
+		_, err = fmt.Fprintf(p.out, "%s is good: %s in it.\n", *file, strings.TrimSpace(what))
 		return err
 	}
 	return c

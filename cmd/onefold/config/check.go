@@ -40,6 +40,7 @@ func (r *reader) check(c *Config) {
 	r.topic("topics.customers", c.Topics.Customers)
 	r.listeners(c)
 	r.sources(c)
+	r.targets(c)
 	for _, name := range sortedKeys(c.Merge.Trust) {
 		path := "merge.trust." + name
 		if _, ok := c.Sources[name]; !ok {
@@ -93,11 +94,15 @@ func (r *reader) sources(c *Config) {
 
 // empty tells that a needed text is not there; where it was given so, that is a fault of its own.
 func (r *reader) empty(path, text string) bool {
-	said := slices.ContainsFunc(r.found, func(d event.Diagnostic) bool { return d.Path == path })
-	if text == "" && !said {
+	if text == "" && !r.told(path) {
 		r.at(path, "there is nothing in this text", "")
 	}
 	return text == ""
+}
+
+// told tells whether something was said about a path already.
+func (r *reader) told(path string) bool {
+	return slices.ContainsFunc(r.found, func(d event.Diagnostic) bool { return d.Path == path })
 }
 
 func (r *reader) adapter(path string, s Source) {

@@ -14,6 +14,7 @@ type Config struct {
 	Kafka     Kafka             `yaml:"kafka" doc:"The broker that carries the sources' topics and the topic of customers."`
 	Store     Store             `yaml:"store" doc:"Where records and customers rest."`
 	Sources   map[string]Source `yaml:"sources" name:"source" doc:"The configured instances of outside systems that feed us, by name."`
+	Targets   map[string]Target `yaml:"targets" name:"source" doc:"The outside systems that customers are written to, by name."`
 	Webhooks  Webhooks          `yaml:"webhooks" doc:"The door for systems that send webhooks."`
 	Topics    Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
 	Merge     Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
@@ -112,6 +113,9 @@ func (c *Config) settle(dir string) {
 		if *path != "" && (path != &c.Kafka.TLS.CA || *path != SystemCA) {
 			*path = under(dir, *path)
 		}
+	}
+	for name, t := range c.Targets {
+		c.Targets[name] = t.settle(name, dir)
 	}
 	for name, s := range c.Sources {
 		if s.Folder() {

@@ -20,6 +20,7 @@ func environment() config.Environment {
 	vars := map[string]string{"SHOP_TOPIC": "from.env", "SECRET_TOPIC": "no such topic name"}
 	return config.Environment{
 		Adapters: []string{"iso20022", "shopify", "square"},
+		Targets:  []string{"cardbox", "hubspot"},
 		Lookup:   func(name string) (string, bool) { v, ok := vars[name]; return v, ok },
 	}
 }
@@ -118,9 +119,9 @@ func TestBrokenFiles(t *testing.T) {
 		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (nothing can be set here in this version)`},
 		"twice":             {"data: a\nadmin: {}\ndata: b\n", `f.yaml:3:1: data: this key stands on line 1 already (keep one of the two)`},
 		"later": {
-			"store:\n  postgres: {}\ntargets: {}\n",
+			"store:\n  postgres: {}\nretention: {history: 1h}\n",
 			"f.yaml:2:3: store.postgres: the PostgreSQL store: not in this version (leave the key out)\n" +
-				"f.yaml:3:1: targets: write-back into business systems: not in this version (leave the key out)",
+				"f.yaml:3:13: retention.history: a limit on how long former versions of customers are kept: not in this version (leave the key out)",
 		},
 		"not yaml": {"data: [a\n", `f.yaml:1:7: this is not YAML: sequence end token ']' not found (indent with spaces, and close every quote and bracket)`},
 		"a list":   {"- a\n", `f.yaml:1:1: expected a section of keys, found a list`},
@@ -174,7 +175,7 @@ func TestBrokenFiles(t *testing.T) {
 		"unknown ref": {"data: ${vault:x}\n", `f.yaml:1:7: data: ${vault:} is not known (write ${env:NAME} or ${file:path})`},
 		"anchors":     {"data: &a x\n", `f.yaml:1:7: data: anchors, aliases and tags are not understood here (write the value out)`},
 		"two files":   {"data: a\n---\ndata: b\n", `f.yaml:3:5: a second document begins here (keep one document in the file)`},
-		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, webhooks, topics, merge, match, retention, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
+		"all at once": {"a: 1\ndata: []\n", "f.yaml:1:1: a: there is no such key here (one of: data, kafka, store, sources, targets, webhooks, topics, merge, match, retention, console, admin)\nf.yaml:2:7: data: expected a text, found a list"},
 		"no secret":   {"sources:\n  a: {adapter: shopify, topic: '${env:SECRET_TOPIC}'}\n", `f.yaml:2:25: sources.a.topic: this is not a topic's name (Kafka allows letters, digits, and . _ - in it, at most 249 of them)`},
 		"nothing there": {"data: ''\nstore: {sqlite: {path: ''}}\n", "f.yaml:1:1: data: the folder has no name (leave the key out for ./data)\n" +
 			"f.yaml:2:18: store.sqlite.path: the file has no name (leave the key out for onefold.db in the data folder)"},
@@ -272,7 +273,12 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"GSSAPI":       {"kafka: {brokers: ['a:1'], sasl: {mechanism: GSSAPI, username: a, password: b}}", false},
 		"reference":    {"sources: {a: {adapter: square, topic: '${env:SHOP_TOPIC}'}}", true},
 		"unknown":      {"dat: x", false},
-		"later":        {"targets: {}", false},
+		"later":        {"retention: {history: 1h}", false},
+		"a target":     {"targets: {a: {adapter: rest, target: hubspot, url: 'https://a', auth: {basic: {username: a, password: b}}, rate: 5, timeout: 5s, insecure: true}}", true},
+		"no url":       {"targets: {a: {adapter: rest, target: hubspot}}", false},
+		"two logins":   {"targets: {a: {adapter: rest, target: hubspot, url: 'https://a', auth: {bearer: a, header: {name: b, value: c}}}}", false},
+		"no rate":      {"targets: {a: {adapter: rest, target: hubspot, url: 'https://a', rate: 0}}", false},
+		"rate":         {"targets: {a: {adapter: rest, target: hubspot, url: 'https://a', rate: 10001}}", false},
 		"length":       {"retention: {deadLetters: 1.5h30m}", true},
 		"no length":    {"retention: {deadLetters: 0}", true},
 		"bare length":  {"retention: {deadLetters: 7}", false},

@@ -26,6 +26,7 @@ const (
 type Environment struct {
 	Lookup   func(name string) (string, bool) // of ${env:NAME}; nil knows none
 	Adapters []string                         // names of the shipped adapters
+	Targets  []string                         // names of the shipped target files
 }
 
 // Load reads and checks the file at path. Diagnostics are everything that is to be mended, empty where nothing is; the

@@ -30,7 +30,6 @@ func valueOf(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }
 // later answers what the design has and this version has not, by path.
 func later() map[string]string {
 	return map[string]string{
-		"targets":                "write-back into business systems",
 		"retention.history":      "a limit on how long former versions of customers are kept",
 		"retention.interactions": "a limit on how long interactions are kept",
 		"retention.outbox":       "a limit on how long what waits to be published is kept",
@@ -111,6 +110,8 @@ func (r *reader) read(n ast.Node, path string, v reflect.Value) {
 		r.duration(n, path, v)
 	case reflect.Int:
 		r.number(n, path, v)
+	case reflect.Bool:
+		r.truth(n, path, v)
 	default:
 		if s, ok := r.text(n, path); ok {
 			v.SetString(s)
@@ -237,6 +238,15 @@ func (r *reader) number(n ast.Node, path string, v reflect.Value) {
 		return
 	}
 	v.SetInt(int64(whole))
+}
+
+func (r *reader) truth(n ast.Node, path string, v reflect.Value) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		r.say(n, path, "expected true or false, found "+kind(n), "")
+		return
+	}
+	v.SetBool(b.Value)
 }
 
 // duration reads a length of time: a text with units, or a plain 0.

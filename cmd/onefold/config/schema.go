@@ -38,6 +38,8 @@ func schemaOf(t reflect.Type, def reflect.Value) map[string]any {
 			s["default"] = short(time.Duration(def.Int()))
 		}
 		return s
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
 	case reflect.Int:
 		return map[string]any{"type": "integer", "minimum": 0}
 	default:
@@ -110,6 +112,9 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 		if most, err := strconv.Atoi(tag.Get("max")); err == nil {
 			values["maximum"] = most
 		}
+	}
+	if most, err := strconv.Atoi(tag.Get("max")); err == nil && p["type"] == "integer" {
+		p["minimum"], p["maximum"] = 1, most
 	}
 	var pattern string
 	switch tag.Get("format") {
