@@ -12,13 +12,19 @@ type Receipt struct {
 	RemoteID      string       `json:"remoteId,omitempty"`
 	RemoteVersion string       `json:"remoteVersion,omitempty"`
 	Hash          string       `json:"hash,omitempty"` // of the body that the target holds, or is being given; hex
-	Said          []uint64     `json:"-"`              // fingerprints of what was written, oldest first: it comes back as an echo
-	Tries         int          `json:"tries,omitempty"`
-	Next          time.Time    `json:"next,omitzero"` // when an owed delivery is tried again
-	Class         Class        `json:"class,omitempty"`
-	Reason        string       `json:"reason,omitempty"`
-	Error         string       `json:"error,omitempty"` // of the last try; holds nothing personal
-	At            time.Time    `json:"at"`
+	// Said are fingerprints of what was written, oldest first, the last Last of them of the last write: it comes back as an echo.
+	Said []uint64 `json:"-"`
+	Last int      `json:"-"`
+	// Heard are fingerprints of what people, or the target itself, have put in the place of that; Contests counts how often it was then
+	// written again.
+	Heard    []uint64  `json:"-"`
+	Contests int       `json:"contests,omitempty"`
+	Tries    int       `json:"tries,omitempty"`
+	Next     time.Time `json:"next,omitzero"` // when an owed delivery is tried again
+	Class    Class     `json:"class,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Error    string    `json:"error,omitempty"` // of the last try; holds nothing personal
+	At       time.Time `json:"at"`
 }
 
 // ReceiptState says how far a delivery is.
@@ -33,5 +39,8 @@ const (
 	Removed ReceiptState = "removed" // the target holds nothing of the customer any more
 )
 
-// MaxSaid bounds the fingerprints of a receipt (invariant 10): the oldest are forgotten first.
-const MaxSaid = 512
+// MaxSaid and MaxHeard bound the fingerprints of a receipt (invariant 10): the oldest are forgotten first.
+const (
+	MaxSaid  = 512
+	MaxHeard = 64
+)

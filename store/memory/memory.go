@@ -18,7 +18,9 @@ type Store struct {
 	closed    bool
 	key       []byte
 	positions map[event.Partition]event.Position
-	revisions map[string][]string // source -> versions of its mapping, in the order in which they came
+	revisions map[string][]string                              // source -> versions of its mapping, in the order in which they came
+	targets   map[string]int64                                 // how far each has been given the feed
+	receipts  map[string]map[customer.CustomerID]event.Receipt // by target
 	state
 }
 
@@ -44,6 +46,8 @@ type state struct {
 	named        map[customer.RecordID]map[string]bool // messages with dead letters that name a record
 	outbox       []customer.OutboxEntry
 	seq          int64
+	feed         []place                       // by number; of a customer that has changed since, the older ones stay a while
+	places       map[customer.CustomerID]int64 // the number of a customer's newest place
 }
 
 // ErrClosed is the answer of a store that was closed.
@@ -55,7 +59,9 @@ func New() *Store {
 	_, _ = rand.Read(key) // never fails
 	return &Store{
 		key: key, positions: map[event.Partition]event.Position{}, revisions: map[string][]string{},
+		targets: map[string]int64{}, receipts: map[string]map[customer.CustomerID]event.Receipt{},
 		state: state{
+			places:  map[customer.CustomerID]int64{},
 			records: map[customer.RecordID]*customer.Record{}, held: map[customer.NodeID]customer.KeySet{},
 			holders: map[customer.Key][]customer.NodeID{}, nodes: map[customer.NodeID][]customer.RecordID{},
 			edges:   map[customer.NodeID]map[customer.NodePair]customer.Edge{},

@@ -142,6 +142,7 @@ func (s *Store) apply(d *customer.Delta) error {
 		s.seq++
 		entries[i].Seq = s.seq
 		s.outbox = append(s.outbox, entries[i])
+		s.line(c.ID)
 	}
 	for _, in := range d.Interactions {
 		s.tell(in)
@@ -222,6 +223,7 @@ func (s *Store) forget(d *customer.Delta) {
 	for _, c := range d.Customers {
 		if c.Status == customer.Erased {
 			touched[c.ID] = true
+			s.unsay(c.ID)
 		}
 	}
 	if len(touched) == 0 {

@@ -125,7 +125,7 @@ func (t *tx) graph(ctx context.Context, d *customer.Delta) error {
 }
 
 // customers writes customers, and lays what they were into history. What is to be published of them is written with it
-// (invariant 5), as a reference: the body stands in either.
+// (invariant 5), as a reference: the body stands in either. A customer's place in the feed of targets is that of its last entry.
 func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
 	if len(d.Customers) == 0 {
 		return nil
@@ -139,17 +139,22 @@ func (t *tx) customers(ctx context.Context, d *customer.Delta) error {
 	if _, err := t.raw.ExecContext(ctx, past, ids(of)); err != nil {
 		return err
 	}
-	err := t.rows(ctx, `INSERT INTO customer (id, version, status, body) VALUES (?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, body = excluded.body`,
+	var last int64
+	err := t.raw.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").Scan(&last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	err = t.rows(ctx, `INSERT INTO customer (id, version, status, body, seq) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, body = excluded.body, seq = excluded.seq`,
 		len(d.Customers), func(i int) ([]any, error) {
 			c := d.Customers[i]
-			return []any{c.ID[:], c.Version, string(c.Status), packCustomer(c)}, nil
+			return []any{c.ID[:], c.Version, string(c.Status), packCustomer(c), last + int64(i) + 1}, nil
 		})
 	if err != nil {
 		return err
 	}
-	return t.rows(ctx, "INSERT INTO outbox (customer, version) VALUES (?, ?)", len(d.Customers), func(i int) ([]any, error) {
-		return []any{d.Customers[i].ID[:], d.Customers[i].Version}, nil
+	return t.rows(ctx, "INSERT INTO outbox (seq, customer, version) VALUES (?, ?, ?)", len(d.Customers), func(i int) ([]any, error) {
+		return []any{last + int64(i) + 1, d.Customers[i].ID[:], d.Customers[i].Version}, nil
 	})
 }
 
@@ -173,6 +178,8 @@ func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
 	for _, query := range []string{
 		"DELETE FROM outbox WHERE customer IN touched AND version < (SELECT c.version FROM customer c WHERE c.id = outbox.customer)",
 		"DELETE FROM customer_history WHERE customer IN touched",
+		`UPDATE receipt SET hash = x'', said = x'', heard = x'', last = 0 WHERE target IN (SELECT name FROM target)
+			AND customer IN (SELECT unhex(value) FROM json_each(?2))`,
 	} {
 		if _, err := t.raw.ExecContext(ctx, touched+query, ids(d.Erased), ids(customers)); err != nil {
 			return err

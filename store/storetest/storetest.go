@@ -17,7 +17,7 @@ import (
 // Store is all that a store does for the rooms of Onefold.
 type Store interface {
 	customer.Store
-	customer.Outbox
+	Leaving
 	Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error)
 	Positions(ctx context.Context) ([]event.Position, error)
 	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
@@ -69,6 +69,13 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"a page is the next of one that is there":         testNextPage,
 		"nobody moves what nobody claimed":                testUnclaimed,
 		"counts are those of the rows":                    testCounts,
+		"the feed has each customer once":                 testFeed,
+		"the feed goes on behind a place":                 testFeedPlaces,
+		"receipts are kept with the position":             testReceipts,
+		"what is owed comes by time":                      testOwed,
+		"refused customers come in pages":                 testRefused,
+		"a renewed target holds nothing":                  testRenew,
+		"an erased customer's receipt says nothing":       testErasedReceipt,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
