@@ -1,17 +1,20 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/createtopics"
 	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -166,6 +169,8 @@ func ours(key int16) versionRange {
 		return versionRange{4, 7}
 	case kmsg.InitProducerID:
 		return versionRange{2, 4}
+	case kmsg.DescribeConfigs:
+		return versionRange{1, 4}
 	default: // ApiVersions: version 0 has no client name to refuse and is answered by everyone
 		return versionRange{0, 0}
 	}
@@ -251,4 +256,87 @@ func (c *Client) refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, _ = c.transport.RoundTrip(ctx, c.addr, nudge{}) // a failure shows in the request that follows
+}
+
+// TopicInfo is what a cluster says of a topic.
+type TopicInfo struct {
+	Name       string
+	Missing    bool
+	Partitions []PartitionInfo
+	Config     map[string]string // what was asked for, as far as the broker tells it
+}
+
+// PartitionInfo is one partition of a topic.
+type PartitionInfo struct {
+	Partition        int32
+	Replicas, InSync int
+	Led              bool
+	First, Next      int64     // of the log; -1 where they are not known
+	Newest           time.Time // the latest of its records' times; zero where there is none, or the broker cannot tell
+}
+
+// Inspect answers how many brokers the cluster has, and what it says of topics and of those of their settings. It changes nothing, and
+// waits ten seconds at most for each answer.
+func (c *Client) Inspect(ctx context.Context, topics, settings []string) (brokers int, infos []TopicInfo, err error) {
+	resp, err := c.metadata(ctx, topics...)
+	if err != nil {
+		return 0, nil, unreachable(c.brokers, err)
+	}
+	c.refresh(ctx)
+	for _, rt := range resp.Topics {
+		info := TopicInfo{Name: *rt.Topic, Missing: rt.ErrorCode == kerr.UnknownTopicOrPartition.Code}
+		if err := kerr.ErrorForCode(rt.ErrorCode); err != nil && !info.Missing {
+			return 0, nil, fmt.Errorf("topic %s: %w", info.Name, err)
+		}
+		for _, p := range rt.Partitions {
+			one := PartitionInfo{Partition: p.Partition, Replicas: len(p.Replicas), InSync: len(p.ISR), Led: p.Leader >= 0, First: -1, Next: -1}
+			if one.Led {
+				one.ends(ctx, c, info.Name, leader{partition: p.Partition, node: p.Leader, epoch: p.LeaderEpoch})
+			}
+			info.Partitions = append(info.Partitions, one)
+		}
+		slices.SortFunc(info.Partitions, func(a, b PartitionInfo) int { return cmp.Compare(a.Partition, b.Partition) })
+		if !info.Missing {
+			info.Config = c.settings(ctx, info.Name, settings)
+		}
+		infos = append(infos, info)
+	}
+	return len(resp.Brokers), infos, nil
+}
+
+// newest asks for the latest time of a partition's records (KIP-734).
+const newest int64 = -3
+
+// ends fills in where the log begins and ends; what a broker does not tell stays unknown.
+func (p *PartitionInfo) ends(ctx context.Context, c *Client, topic string, l leader) {
+	for _, ask := range []struct {
+		which int64
+		into  *int64
+	}{{earliest, &p.First}, {latest, &p.Next}} {
+		if at, err := c.offset(ctx, topic, l, ask.which); err == nil {
+			*ask.into = at
+		}
+	}
+	if got, err := c.place(ctx, topic, l, newest); err == nil && got.Timestamp > 0 {
+		p.Newest = time.UnixMilli(got.Timestamp)
+	}
+}
+
+// settings answers some of a topic's settings; none where the broker does not tell us, as one that does not let us look.
+func (c *Client) settings(ctx context.Context, topic string, names []string) map[string]string {
+	r := kmsg.NewDescribeConfigsRequestResource()
+	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, names
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Resources = []kmsg.DescribeConfigsRequestResource{r}
+	resp, err := ask[*kmsg.DescribeConfigsResponse](ctx, c, anyNode, req)
+	if err != nil || len(resp.Resources) != 1 || resp.Resources[0].ErrorCode != 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for _, e := range resp.Resources[0].Configs {
+		if e.Value != nil {
+			out[e.Name] = *e.Value
+		}
+	}
+	return out
 }

@@ -262,6 +262,11 @@ const (
 
 // offset answers one of the places in a partition, -1 where there is none.
 func (c *Client) offset(ctx context.Context, name string, l leader, which int64) (int64, error) {
+	got, err := c.place(ctx, name, l, which)
+	return got.Offset, err
+}
+
+func (c *Client) place(ctx context.Context, name string, l leader, which int64) (none kmsg.ListOffsetsResponseTopicPartition, err error) {
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.Timestamp, p.CurrentLeaderEpoch = l.partition, which, l.epoch
 	t := kmsg.NewListOffsetsRequestTopic()
@@ -270,13 +275,13 @@ func (c *Client) offset(ctx context.Context, name string, l leader, which int64)
 	req.Topics = []kmsg.ListOffsetsRequestTopic{t}
 	resp, err := ask[*kmsg.ListOffsetsResponse](ctx, c, l.node, req)
 	if err != nil {
-		return 0, err
+		return none, err
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return 0, errors.New("asked for one offset, got another number of them")
+		return none, errors.New("asked for one offset, got another number of them")
 	}
 	got := resp.Topics[0].Partitions[0]
-	return got.Offset, kerr.ErrorForCode(got.ErrorCode)
+	return got, kerr.ErrorForCode(got.ErrorCode)
 }
 
 // epochEnd answers the offset at which a leader epoch ended in a partition's log, -1 where that is not known.

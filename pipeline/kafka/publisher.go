@@ -259,13 +259,16 @@ func (p *Publisher) partition(t *topic, records []record) map[int32][]record {
 	for _, r := range records {
 		i := turn % n
 		if r.key != nil {
-			i = int(murmur2(r.key)&0x7fffffff) % n
+			i = PartitionOf(r.key, n)
 		}
 		id := t.partitions[i].partition
 		parts[id] = append(parts[id], r)
 	}
 	return parts
 }
+
+// PartitionOf answers which of so many partitions a record of a key belongs to, as the Java client and all that follow it have it.
+func PartitionOf(key []byte, partitions int) int { return int(murmur2(key)&0x7fffffff) % partitions }
 
 // Close lets no further Publish begin. There is nothing to flush: Publish waits for its acknowledgements.
 func (p *Publisher) Close() error {
