@@ -58,6 +58,7 @@ func arrows() map[string][]string {
 		"console":              {"console/pages", "customer", "event"},
 		"console/pages":        {"customer", "event"},
 		"simulation":           {},
+		"simulation/*":         {},
 		"cmd/onefold/config":   {"event"},
 		"cmd/onefold":          {"*"},
 	}
