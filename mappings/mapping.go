@@ -16,10 +16,10 @@ import (
 	"github.com/onefold/onefold/mappings/language"
 )
 
-//go:embed iso20022 shopify square
+//go:embed cardbox iso20022 shopify square
 var shipped embed.FS
 
-// Shipped answers the folders of the systems that come with Onefold: "shopify", "square", "iso20022".
+// Shipped answers the folders of the systems that come with Onefold: "cardbox", "iso20022", "shopify", "square".
 func Shipped() fs.FS { return shipped }
 
 // fileName is the file that makes a folder a mapping.

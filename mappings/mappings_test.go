@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the mappings make of the shipped cases into the case files")
 
-func systems() []string { return []string{"iso20022", "shopify", "square"} }
+func systems() []string { return []string{"cardbox", "iso20022", "shopify", "square"} }
 
 func load(t testing.TB, dir string) *mappings.Mapping {
 	t.Helper()

@@ -34,7 +34,7 @@ func TestWrongCommandLines(t *testing.T) {
 		"demo --people 0":                  "1 to 2500000 people",
 		"demo --people 99999999999":        "1 to 2500000 people",
 		"bench map --events 9999999999999": "events 1 to",
-		"map lint ./nope":                  "one of iso20022, shopify, square",
+		"map lint ./nope":                  "one of cardbox, iso20022, shopify, square",
 		"map test ./nope":                  "the folder of your own",
 		"dead list --limit 0":              "at least 1",
 		"bench map --runs 0":               "at least 1",

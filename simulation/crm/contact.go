@@ -36,6 +36,7 @@ type Contact struct {
 type Properties struct {
 	FirstName Text              `json:"firstName"`
 	LastName  Text              `json:"lastName"`
+	FullName  Text              `json:"fullName"` // where the parts are not known
 	Company   Text              `json:"company"`
 	Title     Text              `json:"title"`
 	Email     Text              `json:"email"`
@@ -47,7 +48,11 @@ type Properties struct {
 
 // Address is where a contact is written to.
 type Address struct {
-	Street     Text `json:"street"`
+	Lines      Text `json:"lines"`      // where the parts are not known
+	Street     Text `json:"street"`     // with the number
+	StreetName Text `json:"streetName"` // without, where the two are kept apart
+	Number     Text `json:"number"`
+	Extra      Text `json:"extra"`
 	PostalCode Text `json:"postalCode"`
 	City       Text `json:"city"`
 	Region     Text `json:"region"`
