@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -14,10 +17,11 @@ import (
 
 // Limits of the page of one customer (invariant 10). What is over them is told, with where to see it.
 const (
-	maxValues = 200 // attributes
-	maxLosers = 20  // values that lost, of one attribute
-	maxRecord = 100 // records
-	maxEvents = 50  // interactions, unless more are asked for
+	maxValues  = 200 // attributes
+	maxLosers  = 20  // values that lost, of one attribute
+	maxOrigins = 3   // records that state one value
+	maxRecord  = 100 // records
+	maxEvents  = 50  // interactions, unless more are asked for
 )
 
 // person is what the page of one customer shows.
@@ -35,18 +39,27 @@ type person struct {
 	Now      time.Time
 }
 
-// value is one surviving value.
+// value is one surviving value, and what else was said.
 type value struct {
-	Label, Element, Text string
-	Claim                customer.Claim
-	Rule                 string
-	Losers               []lost
-	More                 int
+	Label, Element string
+	stated
+	Verified bool
+	Rule     string
+	Losers   []stated
+	More     int // values that lost and are not shown
 }
 
-type lost struct {
-	Text  string
-	Claim customer.Claim
+// stated is one value and whoever states it.
+type stated struct {
+	Text    string
+	Origins []origin
+	More    int // origins that are not shown
+}
+
+// origin is a record that states a value.
+type origin struct {
+	Source, Key, Whole string // the key shortened, and as it is
+	At                 time.Time
 }
 
 // happening is one line of the timeline.
@@ -126,15 +139,50 @@ func valueOf(a *customer.Attribute, sees bool) value {
 		}
 		return shown(text, sees)
 	}
-	out := value{Label: label(a.Path), Text: show(a.Value), Claim: a.Claim, Rule: a.Rule}
-	if id := a.Path.ID; id != "" && len(id) <= 24 && sees {
-		out.Element = inert(id)
+	out := value{
+		Label: label(a.Path), stated: stated{Text: show(a.Value)}, Verified: a.Verified, Rule: a.Rule, More: max(0, len(a.Losers)-maxLosers),
+	}
+	out.state(&a.Claim, sees)
+	switch id := a.Path.ID; {
+	case a.Path.Name == customer.FieldIdentifier:
+		out.Element = inertTo(a.Value.Parts["type"], 24)
+	case sees && strings.ContainsFunc(id, unicode.IsLetter): // else it tells nobody anything
+		out.Element = inertTo(id, 24)
 	}
 	for i := range a.Losers[:min(len(a.Losers), maxLosers)] {
-		out.Losers = append(out.Losers, lost{show(a.Losers[i].Value), a.Losers[i]})
+		l := &a.Losers[i]
+		if reflect.DeepEqual(l.Value, a.Value) { // it agrees
+			out.state(l, sees)
+			continue
+		}
+		text := show(l.Value)
+		at := slices.IndexFunc(out.Losers, func(s stated) bool { return s.Text == text })
+		if at < 0 {
+			at = len(out.Losers)
+			out.Losers = append(out.Losers, stated{Text: text})
+		}
+		out.Losers[at].state(l, sees)
 	}
-	out.More = max(0, len(a.Losers)-maxLosers)
 	return out
+}
+
+// state notes who states a value.
+func (s *stated) state(c *customer.Claim, sees bool) {
+	if len(s.Origins) == maxOrigins {
+		s.More++
+		return
+	}
+	s.Origins = append(s.Origins, origin{Source: inert(c.Source), Key: short(keyOf(c.Key, sees)), Whole: keyOf(c.Key, sees), At: c.At})
+}
+
+// short answers a long key by its beginning and its end.
+func short(key string) string {
+	const whole, head, tail = 30, 18, 8
+	r := []rune(key)
+	if len(r) <= whole {
+		return key
+	}
+	return string(r[:head]) + "…" + string(r[len(r)-tail:])
 }
 
 func happeningOf(in *customer.Interaction, sees bool) happening {

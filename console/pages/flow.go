@@ -76,7 +76,7 @@ func newFlowMap(s *Status, samples []sample) flowMap {
 		y := spread(i, len(sources), m.Height)
 		r := perSecond(samples, src.Name)
 		level, note := health(src)
-		at := "/sources#" + src.Name
+		at := sourceAt(i)
 		m.Nodes = append(m.Nodes, node{
 			X: column(0), Y: y, Kind: "source", Name: src.Name, Detail: src.Adapter, Rate: rate(r), Unit: "events/s", Level: level, Link: at,
 		}, node{

@@ -168,7 +168,7 @@ func alarms(s *Status) (out []alarm) {
 		if n := src.Halted(); n > 0 {
 			out = append(out, alarm{
 				"bad", "Source " + inert(src.Name) + " has halted on " + plural(int64(n), "partition", "partitions") + " and waits for a person",
-				"/sources#" + src.Name, "See why",
+				sourceAt(i), "See why",
 			})
 		}
 	}

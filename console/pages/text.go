@@ -94,7 +94,10 @@ func valueText(path customer.Path, v customer.Value) string {
 	}
 	var names []string
 	if path.Name == customer.FieldIdentifier {
-		return strings.TrimSuffix(v.Parts["type"]+" "+v.Parts["value"]+", "+v.Parts["issuer"], ", ")
+		return strings.TrimSuffix(v.Parts["value"]+", "+v.Parts["issuer"], ", ")
+	}
+	if path.Name == customer.FieldConsent {
+		return v.Parts["state"] + ": " + strings.Trim(v.Parts["channel"]+", "+v.Parts["purpose"], ", ")
 	}
 	if path.Name == customer.FieldAddress {
 		for _, n := range []string{"streetAddress", "postalCode", "addressLocality", "addressRegion", "addressCountry"} {
@@ -197,12 +200,18 @@ func ago(t, now time.Time) string {
 	return fmt.Sprintf("%s days ago", number(int64(d.Hours()/24)))
 }
 
+// sourceAt answers where the page of sources shows the i-th.
+func sourceAt(i int) string { return "/sources#source-" + strconv.Itoa(i) }
+
+// maxParameter is how many bytes of a value a link passes on (invariant 10): no name of ours is longer.
+const maxParameter = 512
+
 // query answers an address with parameters; of names and values in turn those that have a value.
 func query(path string, pairs ...string) string {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			q.Set(pairs[i], pairs[i+1])
+		if v := pairs[i+1]; v != "" {
+			q.Set(pairs[i], v[:min(len(v), maxParameter)])
 		}
 	}
 	if len(q) == 0 {

@@ -167,7 +167,9 @@ func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
 
 func digits(n int64) string { return strconv.FormatInt(n, 10) }
 
-func member(m customer.Member, sees bool) string { return inert(m.Source) + "/" + keyOf(m.Key, sees) }
+func member(m customer.Member, sees bool) string {
+	return inert(m.Source) + "/" + short(keyOf(m.Key, sees))
+}
 
 func (w *waterfall) box() string {
 	return "0 0 " + strconv.Itoa(fallWidth) + " " + strconv.Itoa(barStep)

@@ -1,0 +1,428 @@
+package pages_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/onefold/onefold/console/pages"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
+)
+
+var (
+	noon  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	alice = customer.RecordID{1}
+	alyce = customer.RecordID{2}
+	one   = customer.CustomerID{1}
+	old   = customer.CustomerID{9}
+	gone  = customer.CustomerID{7}
+)
+
+// house is an installation in which every text of the outside world is the same one.
+type house struct {
+	text   string // what is said of people
+	said   string // and of all else
+	asked  []customer.Query
+	err    error
+	status pages.Status
+	masked bool
+	now    time.Time
+	bits   []customer.Weight // of the explanation's steps
+}
+
+func newHouse(text string) *house {
+	h := &house{text: text, said: text, now: noon.Add(time.Hour), bits: []customer.Weight{customer.Bits * 9, -customer.Bits / 3, customer.Bits*4 + 7}}
+	h.status = pages.Status{
+		Version: "1", State: "degraded", Reasons: []string{text}, StartedAt: noon, Topic: text,
+		Counts: customer.Counts{Records: 1234567, Customers: 2, DeadLetters: 3, Outbox: 4},
+		Sources: []pages.Source{{
+			Name: "shop", Adapter: text, Topic: text, Received: 10, InFlight: 1, Applied: 5, Duplicate: 1, Stale: 1, Ignored: 1, Dead: 1, Lag: 7,
+			Partitions: []pages.Partition{{End: 5, LastTime: noon}, {Partition: 1, Halted: text, Error: text}, {Partition: 2, Error: text}},
+		}, {Name: text, Adapter: "square@1", Topic: "pos"}},
+		Targets: []pages.Target{{Name: text, State: text, Error: text, Owed: 5}, {Name: "crm", State: "ok", Held: 9}},
+	}
+	return h
+}
+
+func (h *house) person() *customer.Customer {
+	claim := customer.Claim{Value: customer.Text(h.text), Source: h.said, Key: h.text, At: noon, Event: h.said, Verified: true}
+	other := customer.Claim{Value: customer.Text("another"), Source: "bank", Key: h.text, At: noon}
+	c := &customer.Customer{
+		ID: one, Version: 2, Status: customer.Active, CreatedAt: noon, UpdatedAt: noon,
+		Members: []customer.Member{{Record: alice, Source: h.said, Key: h.text}, {Record: alyce, Source: "bank", Key: h.text}},
+	}
+	for _, path := range []customer.Path{
+		{Name: "givenName"},
+		{Name: "familyName"},
+		{Name: "birthDate"},
+		{Name: "email", ID: "home"},
+		{Name: "phone", ID: "1"},
+		{Name: "custom", ID: "x" + h.text},
+	} {
+		c.Attributes = append(c.Attributes, customer.Attribute{Path: path, Claim: claim, Rule: "trust", Losers: []customer.Claim{other, claim}})
+	}
+	for _, parts := range []struct {
+		name  string
+		parts map[string]string
+	}{
+		{"address", map[string]string{"streetAddress": h.text, "postalCode": h.text, "addressLocality": h.text}},
+		{"identifier", map[string]string{"type": "iban", "value": h.text, "issuer": h.said}},
+		{"consent", map[string]string{"channel": "email", "state": "granted"}},
+	} {
+		c.Attributes = append(c.Attributes, customer.Attribute{
+			Path: customer.Path{Name: parts.name, ID: "2"}, Rule: "union",
+			Claim: customer.Claim{Value: customer.Value{Parts: parts.parts}, Source: "shop", Key: "1", At: noon},
+		})
+	}
+	return c
+}
+
+func (h *house) Customer(_ context.Context, id customer.CustomerID) (*customer.Customer, error) {
+	switch id {
+	case one, old:
+		return h.person(), h.err
+	case gone:
+		return &customer.Customer{ID: gone, Version: 3, Status: customer.Erased, UpdatedAt: noon}, nil
+	}
+	return nil, fmt.Errorf("customer %s: %w", id, customer.ErrNotFound)
+}
+
+func (h *house) Find(_ context.Context, q customer.Query) (*customer.Found, error) {
+	h.asked = append(h.asked, q)
+	return &customer.Found{Customers: []*customer.Customer{h.person()}, Cut: true}, h.err
+}
+
+func (h *house) Timeline(_ context.Context, _ customer.CustomerID, limit int) ([]*customer.Interaction, error) {
+	amount, err := customer.NewAmount("12.50", "EUR")
+	in := &customer.Interaction{
+		Key: h.text, Type: "order", Subtype: h.said, Status: h.said, Amount: amount, Direction: "out", OccurredAt: noon, Source: h.said, Title: h.text,
+		Channel: "online", Items: make([]customer.Item, 2), ReversalOf: h.text, Test: true,
+	}
+	return slices.Repeat([]*customer.Interaction{in}, limit), err
+}
+
+func (h *house) Why(_ context.Context, a, _ string) (*customer.Explanation, error) {
+	x := &customer.Explanation{
+		A: customer.Member{Record: alice, Source: h.said, Key: h.text}, B: customer.Member{Record: alyce, Source: "bank", Key: h.text},
+		CustomerA: one, CustomerB: one, Same: true, Verdict: h.said, Threshold: 9 * customer.Bits,
+		Keys: []customer.SharedKey{{Type: "email"}, {Type: "name", Generic: true}}, Path: []customer.Member{{Source: h.said, Key: h.text}},
+		Decision: &customer.Decision{Kind: customer.Same, Author: h.said, Reason: h.said, At: noon},
+	}
+	if a == alyce.String() {
+		x.A, x.B, x.Decision = x.B, customer.Member{Record: customer.RecordID{3}, Source: "pos", Key: "9"}, nil
+	}
+	for _, w := range h.bits {
+		x.Steps = append(x.Steps, customer.Step{Comparison: "email", Level: h.said, Weight: w, Detail: h.text})
+		x.Weight += w
+	}
+	return x, nil
+}
+
+func (h *house) letter() event.DeadLetter {
+	return event.DeadLetter{
+		ID: "dead_1", Source: h.said, Topic: h.said, Partition: 1, Offset: 42, Part: h.said, Time: noon, At: noon, Class: event.Poison,
+		Reason: h.said, Path: h.said, Message: h.said, Mapping: h.said, Attempts: 1, Key: []byte(h.text), Value: []byte(h.text),
+		Headers: []event.Header{{Key: h.said, Value: []byte(h.text)}},
+	}
+}
+
+func (h *house) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
+	if source == "quiet" {
+		return nil, nil
+	}
+	return slices.Repeat([]event.DeadLetter{h.letter()}, 60), nil
+}
+
+func (h *house) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
+	if id != "dead_1" {
+		return nil, customer.ErrNotFound
+	}
+	l := h.letter()
+	return &l, nil
+}
+
+func (h *house) handler(log io.Writer) http.Handler {
+	return pages.New(pages.Config{
+		Customers: h, Letters: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
+		Sees:   func(*http.Request) bool { return !h.masked },
+		Status: func(context.Context) (*pages.Status, error) { return &h.status, h.err },
+		Now:    func() time.Time { return h.now }, Log: slog.New(slog.NewTextHandler(log, nil)),
+	})
+}
+
+// answer is what came back for one address.
+type answer struct {
+	*httptest.ResponseRecorder
+	text string // its body
+	tree *html.Node
+}
+
+func get(t *testing.T, h http.Handler, method, path string) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, "http://127.0.0.1:8080"+path, nil))
+	text := w.Body.String()
+	tree, err := html.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return answer{w, text, tree}
+}
+
+// all answers the elements of a tag; of all with an empty tag.
+func (a answer) all(tag string) (out []*html.Node) {
+	for n := range a.tree.Descendants() {
+		if n.Type == html.ElementNode && (tag == "" || n.Data == tag) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func attr(n *html.Node, name string) (string, bool) {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+// words answers what is read of a node.
+func words(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// everyPage lists an address of every page, in every state that an address alone leads to.
+func everyPage() [][2]string {
+	return [][2]string{
+		{"GET", "/"},
+		{"GET", "/customers"},
+		{"GET", "/customers?q=ana"},
+		{"GET", "/customers/" + one.String()},
+		{"GET", "/customers/" + old.String()},
+		{"GET", "/customers/" + gone.String()},
+		{"GET", "/customers/" + one.String() + "?events=200"},
+		{"GET", "/customers/" + one.String() + "?a=" + alyce.String() + "&b=" + customer.RecordID{3}.String()},
+		{"GET", "/customers/" + (customer.CustomerID{5}).String()},
+		{"GET", "/customers/nobody"},
+		{"GET", "/dead-letters"},
+		{"GET", "/dead-letters?source=shop&reason=decode&after=dead_1"},
+		{"GET", "/dead-letters?source=quiet"},
+		{"GET", "/dead-letters/dead_1"},
+		{"GET", "/dead-letters/dead_9"},
+		{"POST", "/dead-letters/dead_1/reveal"},
+		{"GET", "/sources"},
+		{"GET", "/targets"},
+		{"GET", "/nothing"},
+	}
+}
+
+func TestEveryPageIsWholeAndKeepsThePolicy(t *testing.T) {
+	h := newHouse("Ana")
+	for _, page := range everyPage() {
+		t.Run(page[0]+" "+page[1], func(t *testing.T) {
+			a := get(t, h.handler(io.Discard), page[0], page[1])
+			policy := a.Header().Get("Content-Security-Policy")
+			for _, want := range []string{"default-src 'self'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
+				if !strings.Contains(policy, want) {
+					t.Errorf("the policy lacks %s: %s", want, policy)
+				}
+			}
+			if strings.Contains(policy, "unsafe") {
+				t.Error("the policy lets something unsafe pass:", policy)
+			}
+			if a.Header().Get("X-Content-Type-Options") != "nosniff" || a.Header().Get("Cache-Control") != "no-store" {
+				t.Error("headers:", a.Header())
+			}
+			for _, tag := range []string{"h1", "main", "nav", "title"} {
+				if n := len(a.all(tag)); n != 1 && (tag != "nav" || n == 0) {
+					t.Errorf("%d elements <%s>", n, tag)
+				}
+			}
+			inert(t, a)
+			if strings.Contains(a.text, "%!") {
+				t.Error("a format went wrong")
+			}
+		})
+	}
+}
+
+// inert holds a page to what makes the policy enough: nothing in it runs, nothing in it styles itself, nothing leads away.
+func inert(t *testing.T, a answer) {
+	t.Helper()
+	ids := map[string]bool{}
+	for _, n := range a.all("") {
+		switch n.Data {
+		case "script":
+			if src, ok := attr(n, "src"); !ok || !strings.HasPrefix(src, "/assets/") || n.FirstChild != nil {
+				t.Errorf("a script stands in the page: %s %s", src, words(n))
+			}
+		case "style", "iframe", "object", "embed", "base", "img", "video":
+			t.Errorf("there is a <%s>", n.Data)
+		}
+		for _, at := range n.Attr {
+			switch {
+			case at.Key == "style", strings.HasPrefix(at.Key, "on"), strings.HasPrefix(at.Key, "hx-on"), at.Key == "srcdoc", at.Key == "formaction":
+				t.Errorf("<%s> has %s=%q", n.Data, at.Key, at.Val)
+			case at.Key == "href" || at.Key == "src" || at.Key == "action" || at.Key == "hx-get":
+				if !strings.HasPrefix(at.Val, "/") && !strings.HasPrefix(at.Val, "#") || strings.HasPrefix(at.Val, "//") {
+					t.Errorf("<%s> leads away: %q", n.Data, at.Val)
+				}
+			case at.Key == "id":
+				if ids[at.Val] {
+					t.Errorf("two elements with the id %q", at.Val)
+				}
+				ids[at.Val] = true
+			}
+		}
+	}
+}
+
+// hostile are texts that have broken pages before.
+func hostile() map[string]string {
+	return map[string]string{
+		"script":      `<script>alert(1)</script>`,
+		"image":       `"><img src=x onerror=alert(1)>`,
+		"attribute":   `' onmouseover='alert(1)' x='`,
+		"address":     `javascript:alert(1)`,
+		"protocol":    `//evil.example/x`,
+		"comment":     `--><svg/onload=alert(1)><!--`,
+		"template":    `{{constructor.constructor('alert(1)')()}} ${alert(1)} { x }`,
+		"style":       `}</style><style>*{background:url(//evil.example)}`,
+		"text area":   `</textarea></title></main></body></html><h1>x</h1>`,
+		"direction":   "\u202egnp.exe \u2066x\u2069 \u200f\u061c",
+		"controls":    "a\x00b\x07c\x1b[31m\u0085\u2028\u2029\ufeff",
+		"broken":      "a\xff\xfe\xc3(",
+		"formula":     `=HYPERLINK("http://evil.example","x")`,
+		"query":       `a&b=c#d%2e%2e/../?`,
+		"newlines":    "a\r\nSet-Cookie: x=y\r\n\r\n<p>",
+		"emoji":       "👩‍👩‍👧‍👦 ⁠",
+		"long":        strings.Repeat("A", 1<<20),
+		"long script": strings.Repeat("<b>", 1<<18),
+		"marks":       "z" + strings.Repeat("\u0301", 10_000),
+		"quotes":      `"'` + "`",
+	}
+}
+
+// maxPage bounds a page, whatever stands in the customer.
+const maxPage = 1 << 20
+
+// Whatever a text of the outside world is, the page has the same elements with the same attributes, and nothing that cannot be seen.
+func TestHostileTextsAreInert(t *testing.T) {
+	plain := map[string]answer{}
+	for _, page := range everyPage() {
+		plain[page[1]] = get(t, newHouse("Ana").handler(io.Discard), page[0], page[1])
+	}
+	for name, text := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(text)
+			served := h.handler(io.Discard)
+			for _, page := range everyPage() {
+				a := get(t, served, page[0], page[1])
+				b := plain[page[1]]
+				if a.Code != b.Code {
+					t.Errorf("%s: status %d, want %d", page[1], a.Code, b.Code)
+				}
+				if was, is := shape(b), shape(a); was != is {
+					t.Errorf("%s: the page has other elements:\n%s\nnot\n%s", page[1], is, was)
+				}
+				inert(t, a)
+				if len(a.text) > maxPage {
+					t.Errorf("%s: %d bytes", page[1], len(a.text))
+				}
+				if at := strings.IndexFunc(seen(a), unseen); at >= 0 {
+					t.Errorf("%s: a character that cannot be seen: %q", page[1], seen(a)[max(0, at-20):min(at+20, len(seen(a)))])
+				}
+				if !strings.Contains(a.Header().Get("Content-Type"), "text/html") || a.Header().Get("Set-Cookie") != "" {
+					t.Errorf("%s: headers %v", page[1], a.Header())
+				}
+			}
+		})
+	}
+}
+
+func unseen(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 ||
+		r == 0x200e || r == 0x200f || r == 0x61c || r == 0x2028 || r == 0x2029 || r == 0xfeff
+}
+
+func seen(a answer) string { return words(a.tree) }
+
+// shape counts a page's elements, and names their attributes. What depends on how a text sorts is left out of it: how often.
+func shape(a answer) string {
+	kinds := map[string]int{}
+	for _, n := range a.all("") {
+		kind := n.Data
+		for _, at := range n.Attr {
+			kind += " " + at.Key
+		}
+		kinds[kind]++
+	}
+	var out []string
+	for kind, n := range kinds {
+		out = append(out, fmt.Sprintf("%s ×%d", kind, n))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+func TestViewersSeeNoPersonalData(t *testing.T) {
+	h := newHouse("Wilhelmina")
+	h.said, h.status, h.masked = "said", newHouse("said").status, true
+	for _, page := range everyPage() {
+		if a := get(t, h.handler(io.Discard), page[0], page[1]); strings.Contains(a.text, "Wilhelmina") {
+			at := strings.Index(a.text, "Wilhelmina")
+			t.Errorf("%s: %s", page[1], a.text[max(0, at-200):at+20])
+		}
+	}
+	if a := get(t, h.handler(io.Discard), "POST", "/dead-letters/dead_1/reveal"); a.Code != http.StatusForbidden || strings.Contains(a.text, "Wilhelmina") {
+		t.Error("a viewer revealed a letter:", a.Code)
+	}
+}
+
+func TestRevealIsAFormAndIsLogged(t *testing.T) {
+	h := newHouse("Ana")
+	var log strings.Builder
+	masked := get(t, h.handler(&log), "GET", "/dead-letters/dead_1")
+	if pre := masked.all("pre"); len(pre) != 2 || words(pre[1]) != "xxx" || log.Len() > 0 {
+		t.Error("the bytes are not masked, or it was logged:", log.String())
+	}
+	if a := get(t, h.handler(&log), "GET", "/dead-letters/dead_1/reveal"); a.Code == 200 {
+		t.Error("an address alone reveals a letter")
+	}
+	open := get(t, h.handler(&log), "POST", "/dead-letters/dead_1/reveal")
+	if pre := open.all("pre"); len(pre) != 2 || words(pre[1]) != "Ana" || !strings.Contains(log.String(), "letter=dead_1") {
+		t.Error("it is not revealed, or not logged:", log.String())
+	}
+}
+
+func TestErrorsSayNothingOfTheInside(t *testing.T) {
+	h := newHouse("Ana")
+	h.err = errors.New("store: disk I/O error near ana@example.com")
+	var log strings.Builder
+	for _, path := range []string{"/", "/live", "/customers?q=ana", "/customers/" + one.String(), "/sources", "/targets"} {
+		log.Reset()
+		a := get(t, h.handler(&log), "GET", path)
+		if a.Code != http.StatusInternalServerError || strings.Contains(a.text, "disk") || !strings.Contains(log.String(), "disk") {
+			t.Errorf("%s: %d, log %q", path, a.Code, log.String())
+		}
+	}
+}
