@@ -15,7 +15,15 @@ type Status struct {
 	Reasons   []string        `json:"reasons,omitempty"` // why it is not ready
 	StartedAt time.Time       `json:"startedAt"`
 	Counts    customer.Counts `json:"counts"`
-	Sources   []SourceStatus  `json:"sources"` // by name
+	Sources   []SourceStatus  `json:"sources"`         // by name
+	Loads     []LoadStatus    `json:"loads,omitempty"` // the last ones since the process began, the oldest first
+}
+
+// LoadStatus is what became of the rows of one load so far.
+type LoadStatus struct {
+	ID       string   `json:"id"`
+	Source   string   `json:"source"`
+	Outcomes Outcomes `json:"outcomes"`
 }
 
 // State is a word for how the process is.

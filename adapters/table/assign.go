@@ -49,7 +49,7 @@ func (t *Table) assign(c Columns) error {
 		if c.Only {
 			continue
 		}
-		if to, element, rank := recognise(names, col.Name); to != "" {
+		if to, element, rank := recognise(names, col.Name); to != "" && (t.load || !ofLoad(to)) {
 			guesses = append(guesses, guess{i, to, element, rank})
 		}
 	}
@@ -66,12 +66,22 @@ func (t *Table) assign(c Columns) error {
 			}
 		}
 	}
-	for i := range t.Columns {
-		if col := &t.Columns[i]; col.to.field != "" && col.to.field != targetNone {
+	t.tell()
+	return nil
+}
+
+// tell writes what the columns hold in words.
+func (p *plan) tell() {
+	for i := range p.Columns {
+		if col := &p.Columns[i]; col.to.field != "" && col.to.field != targetNone {
 			col.Holds = col.to.String()
 		}
 	}
-	return nil
+}
+
+// ofLoad tells what is known by its name only where rows are loaded: it says nothing of who somebody is.
+func ofLoad(to string) bool {
+	return to == targetUpdated || strings.HasPrefix(to, customer.FieldConsent)
 }
 
 // take gives a column what its name tells, if nothing plainer has it already.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -20,12 +21,16 @@ type Columns struct {
 	Dates  string            // order of the parts of a date: ymd, dmy or mdy; empty: read from the column
 	Region string            // country of all records (ISO 3166-1), for telephone numbers; empty: unknown
 	Only   bool              // columns that are not named are left out, whatever their names
+	Zone   string            // of times that do not say theirs (IANA); empty: UTC. Of a load only, as what follows
+	Scope  string            // which statements of the source the rows compare with by their times
+	Key    string            // name of the column whose values name the rows, whatever else it holds
 }
 
 // Targets of a column that are no field of the canonical model.
 const (
-	targetID   = "id"
-	targetNone = "ignore"
+	targetID      = "id"
+	targetNone    = "ignore"
+	targetUpdated = "updatedAt" // when the row was last changed
 )
 
 // MaxColumnsFile bounds the bytes of a file of columns (invariant 10).
@@ -37,6 +42,12 @@ const MaxColumnsFile = 1 << 20
 //	dates: dmy
 //	region: GB
 //	only: true
+//
+// and of a load also
+//
+//	key: MAIL_1
+//	zone: Europe/Zurich
+//	scope: contact
 func ParseColumns(file string, data []byte) (Columns, event.Diagnostics) {
 	if len(data) > MaxColumnsFile {
 		return Columns{}, event.Diagnostics{{File: file, Message: fmt.Sprintf("the file is larger than the limit of %d bytes", MaxColumnsFile)}}
@@ -135,9 +146,27 @@ func (r *columnsFile) member(name, value ast.Node) {
 			return
 		}
 		r.c.Only = b.Value
+	case "key":
+		if r.c.Key = text(value); r.c.Key == "" {
+			r.say(value, "key", "no column is named", "write the column's name as the first line of the file has it")
+		}
+	case "zone":
+		if r.c.Zone = text(value); !zone(r.c.Zone) {
+			r.say(value, "zone", "there is no such time zone", "use a name of the IANA time zone database such as Europe/Zurich")
+		}
+	case "scope":
+		if r.c.Scope = text(value); r.c.Scope == "" || len(r.c.Scope) > customer.MaxWord {
+			r.say(value, "scope", fmt.Sprintf("a scope is a text of 1 to %d bytes", customer.MaxWord),
+				"write the scope that the source's mapping names")
+		}
 	default:
-		r.say(name, text(name), "there is no such member", "write columns, dates, region or only")
+		r.say(name, text(name), "there is no such member", "write columns, dates, region, only, key, zone or scope")
 	}
+}
+
+func zone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err == nil && name != "" && name != "Local"
 }
 
 // target is what a column holds: a field of the canonical model, of a list an element of it, and of a value with parts one of them.
@@ -162,7 +191,7 @@ func parseTarget(s string) (target, bool) {
 	switch {
 	case err != nil:
 		return target{}, false
-	case t == target{field: targetID}, t == target{field: targetNone}:
+	case t == target{field: targetID}, t == target{field: targetNone}, t == target{field: targetUpdated}:
 		return t, true
 	}
 	i := slices.IndexFunc(customer.Fields(), func(f customer.Field) bool { return f.Name == t.field })
@@ -181,6 +210,9 @@ func parseTarget(s string) (target, bool) {
 		return t, slices.Contains(field.Parts, t.part)
 	case customer.FieldIdentifier:
 		return t, slices.Contains(customer.IdentifierTypes(), t.part)
+	case customer.FieldConsent:
+		channel, purpose, both := strings.Cut(t.element, "/")
+		return t, both && channel != "" && purpose != "" && (t.part == "" || t.part == "not")
 	case "birthDate":
 		return t, slices.Contains([]string{"", "year", "month", "day"}, t.part)
 	default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -39,6 +40,69 @@ func dateOrder(values func(yield func(string) bool)) (order string, sure bool) {
 		return monthFirst, true
 	}
 	return dayFirst, days > 0
+}
+
+// order finds out of the dates of a file, one after another, in which order their parts stand.
+type order struct {
+	days, months int  // dates that can only be read so
+	lastYear     bool // some have the year last
+}
+
+func (o *order) see(cells []string, columns []int) {
+	for _, c := range columns {
+		v := cells[c]
+		if p := dateParts(v); len(p) >= 3 && len(p[0]) <= 2 && digits(p[0]) && digits(p[1]) {
+			o.lastYear = true
+		}
+		switch found, sure := dateOrder(func(yield func(string) bool) { yield(v) }); {
+		case found == monthFirst:
+			o.months++
+		case sure:
+			o.days++
+		}
+	}
+}
+
+func (o *order) order() string {
+	if o.months > o.days {
+		return monthFirst
+	}
+	return dayFirst
+}
+
+// time reads an instant: RFC 3339, a date with a time of day as programs write it, or seconds or milliseconds since 1970.
+func (o *order) time(v, dates string, zone *time.Location) (time.Time, bool) {
+	if digits(v) && (len(v) == 10 || len(v) == 13) {
+		n, _ := strconv.ParseInt(v, 10, 64)
+		if len(v) == 13 {
+			return time.UnixMilli(n).UTC(), true
+		}
+		return time.Unix(n, 0).UTC(), true
+	}
+	date, clock := v, ""
+	if i := strings.IndexByte(v, ':'); i > 0 {
+		at := strings.LastIndexAny(v[:i], " T,")
+		if at < 0 {
+			return time.Time{}, false
+		}
+		date, clock = strings.Trim(v[:at], " ,"), strings.TrimSpace(v[at+1:])
+	}
+	day, err := time.ParseInLocation(time.DateOnly, isoDate(date, dates), zone)
+	if err != nil {
+		return time.Time{}, false
+	}
+	if clock == "" {
+		return day.UTC(), true
+	}
+	for _, layout := range []string{
+		"15:04:05Z07:00", "15:04:05", "15:04", "3:04:05 PM", "3:04 PM", "15:04:05 Z07:00", "15:04:05 -0700", "15:04:05-0700", "15:04Z07:00",
+		"15:04:05 UTC", "15:04:05 GMT",
+	} {
+		if t, err := time.ParseInLocation(time.DateOnly+" "+layout, day.Format(time.DateOnly)+" "+strings.ToUpper(clock), zone); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 // dateParts cuts a date into its numbers and words, and leaves out a time of day behind it.

@@ -3,7 +3,6 @@
 package table
 
 import (
-	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -26,13 +25,10 @@ const (
 
 // Table is a file that has been read, with what is known of its columns.
 type Table struct {
-	Columns []Column
-	Notes   []string // what was guessed or mended on the way, in sentences without values
-	name    string
-	rows    [][]string
-	id      int // column, -1 for the row's number
-	order   string
-	region  string
+	plan
+	Notes []string // what was guessed or mended on the way, in sentences without values
+	name  string
+	rows  [][]string
 }
 
 // Column is a column of a file.
@@ -51,7 +47,7 @@ type Row struct {
 // Read reads a file. Its first line names the columns; the separator is a comma, semicolon, tab or bar, whichever the first line has
 // most of. Name is what errors call the file.
 func Read(name string, in io.Reader, c Columns) (*Table, error) {
-	t := &Table{name: name, order: c.Dates, region: c.Region}
+	t := &Table{name: name, plan: plan{order: c.Dates, region: c.Region}}
 	if err := t.scan(in); err != nil {
 		return nil, err
 	}
@@ -76,7 +72,8 @@ func (t *Table) Rows() int { return len(t.rows) }
 func (t *Table) scan(in io.Reader) error {
 	b := newPeeked(in)
 	r := csv.NewReader(b)
-	r.Comma, r.LazyQuotes, r.FieldsPerRecord, r.TrimLeadingSpace = separator(b.first()), true, -1, true
+	r.Comma, r.LazyQuotes, r.FieldsPerRecord = separator(b.first()), true, -1
+	r.TrimLeadingSpace = r.Comma != '\t' // else it would take empty cells for blanks
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return t.fail(0, "the file is empty", "the first line names the columns")
@@ -139,14 +136,22 @@ func (t *Table) unread(err error) error {
 // cell answers a value without blanks around it, in UTF-8, and cut; empty for what programs write where there is none.
 func cell(v string) string {
 	v = strings.TrimSpace(readable(v))
-	switch v {
-	case "NULL", "null", "NaN", "nan", "None", "NA", "N/A", "<NA>", `\N`, "NaT", "#N/A":
+	if placeholder(v) {
 		return ""
 	}
 	if len(v) > MaxCell {
 		v = strings.ToValidUTF8(v[:MaxCell], "")
 	}
 	return strings.ReplaceAll(v, "\x00", "")
+}
+
+// placeholder tells what programs write where there is no value.
+func placeholder(v string) bool {
+	switch v {
+	case "NULL", "null", "NaN", "nan", "None", "NA", "N/A", "<NA>", `\N`, "NaT", "#N/A":
+		return true
+	}
+	return false
 }
 
 // readable reads bytes that are not UTF-8 as Latin-1.
@@ -174,113 +179,14 @@ func separator(line string) rune {
 // Each calls fn for every row in the order of the file, until it answers an error.
 func (t *Table) Each(fn func(Row) error) error {
 	for i := range t.rows {
-		if err := fn(t.row(i)); err != nil {
+		key := strconv.Itoa(i + 1)
+		if t.id >= 0 {
+			key = t.rows[i][t.id]
+		}
+		party, _ := t.row(t.rows[i])
+		if err := fn(Row{Key: key, Party: party}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// row makes the statements of one row.
-func (t *Table) row(i int) Row {
-	line := t.rows[i]
-	out := Row{Key: strconv.Itoa(i + 1)}
-	if t.id >= 0 {
-		out.Key = line[t.id]
-	}
-	var date [3]string
-	parts := map[string]map[string]string{}
-	for c := range t.Columns {
-		to, v := t.Columns[c].to, line[c]
-		if v == "" || to.field == "" || to.field == targetID || to.field == targetNone {
-			continue
-		}
-		if to.field == customer.FieldAddress {
-			address(parts, to, v)
-			continue
-		}
-		if to.field == "birthDate" && to.part != "" {
-			date[strings.Index("yearmonthday", to.part)/4] = unpointed(v)
-			continue
-		}
-		out.Party = append(out.Party, t.statements(to, c, v)...)
-	}
-	if d := split(date); d != "" {
-		out.Party = append(out.Party, customer.Statement{Path: customer.Path{Name: "birthDate"}, State: customer.Set, Value: customer.Text(d)})
-	}
-	for element, p := range parts {
-		if p["addressCountry"] == "" && t.region != "" {
-			p["addressCountry"] = t.region
-		}
-		path := customer.Path{Name: customer.FieldAddress, ID: cmp.Or(element, "1")}
-		out.Party = append(out.Party, customer.Statement{Path: path, State: customer.Set, Value: customer.Value{Parts: p}})
-	}
-	slices.SortFunc(out.Party, func(a, b customer.Statement) int { return a.Path.Compare(b.Path) })
-	out.Party = slices.CompactFunc(out.Party, func(a, b customer.Statement) bool { return a.Path == b.Path }) // the first column counts
-	return out
-}
-
-// statements answers what one value states; of lists it may be several.
-func (t *Table) statements(to target, column int, v string) (out []customer.Statement) {
-	add := func(id string, value customer.Value) {
-		out = append(out, customer.Statement{Path: customer.Path{Name: to.field, ID: id}, State: customer.Set, Value: value})
-	}
-	switch to.field {
-	case customer.FieldEmail, customer.FieldPhone:
-		for n, one := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == ',' || r == '|' }) {
-			if to.field == customer.FieldPhone {
-				one = unpointed(one)
-			}
-			add(fmt.Sprintf("%03d.%02d", column, n), customer.Text(strings.TrimSpace(one)))
-		}
-	case customer.FieldIdentifier:
-		add(fmt.Sprintf("%03d", column), customer.Value{Parts: map[string]string{"type": to.part, "value": unpointed(v)}})
-	case "birthDate":
-		if d := isoDate(unpointed(v), t.order); d != "" {
-			add("", customer.Text(d))
-		}
-	default:
-		id := to.element
-		if i := slices.IndexFunc(customer.Fields(), func(f customer.Field) bool { return f.Name == to.field }); !customer.Fields()[i].List {
-			id = ""
-		} else if id == "" {
-			id = "1"
-		}
-		add(id, customer.Text(v))
-	}
-	return out
-}
-
-// address puts a part of an address to the others of its element; lines are put below one another, of other parts the first counts.
-func address(parts map[string]map[string]string, to target, v string) {
-	if parts[to.element] == nil {
-		parts[to.element] = map[string]string{}
-	}
-	p := parts[to.element]
-	switch {
-	case p[to.part] == "":
-		p[to.part] = unpointed(v)
-	case to.part == "addressLines":
-		p[to.part] += "\n" + v
-	}
-}
-
-// unpointed takes from a number what a spreadsheet has put behind it: 3165.0 is 3165.
-func unpointed(v string) string {
-	if n, ok := strings.CutSuffix(v, ".0"); ok && digits(n) {
-		return n
-	}
-	return v
-}
-
-// split puts a date together that stands in several columns; without a year it may still tell day and month.
-func split(d [3]string) string {
-	year, m, day := d[0], max(month(strings.ToLower(d[1])), 0), 0
-	if digits(d[2]) && len(d[2]) <= 2 {
-		day, _ = strconv.Atoi(d[2])
-	}
-	if year == "" && m > 0 && day > 0 {
-		return fmt.Sprintf("--%02d-%02d", m, day)
-	}
-	return whole(year, m, day)
 }

@@ -222,7 +222,7 @@ func TestFilesOfColumns(t *testing.T) {
 		"dates: dym":                        "write ymd, dmy or mdy",
 		"region: England":                   "write two letters",
 		"only: perhaps":                     "neither true nor false",
-		"colums: {}":                        "write columns, dates, region or only",
+		"colums: {}":                        "write columns, dates, region, only, key, zone or scope",
 		"columns: {":                        "this is not YAML",
 		"#" + strings.Repeat("x", 1<<20+10): "larger than the limit of 1048576 bytes",
 	} {
@@ -290,4 +290,12 @@ func FuzzRead(f *testing.F) {
 			return nil
 		})
 	})
+}
+
+// Empty cells between tabs are cells.
+func TestEmptyCellsBetweenTabs(t *testing.T) {
+	got := stated(t, read(t, "id\tfirst name\tmiddle name\tlast name\n1\tAna\t\tSilva\n", table.Columns{}))
+	if want := (map[string][]string{"1": {"familyName=Silva", "givenName=Ana"}}); !cmp.Equal(want, got) {
+		t.Error(got)
+	}
 }

@@ -44,7 +44,7 @@ func (p *program) root() *cobra.Command {
 		&cobra.Group{ID: "about", Title: "About:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"start":     {p.demoCommand(), p.runCommand(), p.simulateCommand(), p.validateCommand(), p.doctorCommand()},
+		"start":     {p.demoCommand(), p.runCommand(), p.loadCommand(), p.simulateCommand(), p.validateCommand(), p.doctorCommand()},
 		"customers": {p.customerCommand(), p.privacyCommand(), p.matchCommand()},
 		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.targetCommand(), p.deadCommand()},
 		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.versionCommand()},

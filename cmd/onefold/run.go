@@ -43,7 +43,7 @@ func configFlag(c *cobra.Command) *string {
 
 // load reads a configuration file.
 func (p *program) load(file string) (*config.Config, error) {
-	cfg, found := config.Load(file, config.Environment{Lookup: p.lookup, Adapters: shipped(), Targets: rest.Systems()})
+	cfg, found := config.Load(file, config.Environment{Lookup: p.lookup, Adapters: named(), Targets: rest.Systems()})
 	if len(found) > 0 {
 		return nil, found
 	}

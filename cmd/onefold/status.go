@@ -21,7 +21,7 @@ func (s *service) status(ctx context.Context) (*console.Status, error) {
 		return nil, fmt.Errorf("status: %w", err)
 	}
 	ready := s.health.readiness(ctx)
-	out := &console.Status{Version: buildOf().Version, State: ready.State, StartedAt: s.started, Counts: counts}
+	out := &console.Status{Version: buildOf().Version, State: ready.State, StartedAt: s.started, Counts: counts, Loads: s.loads.status()}
 	out.Sources = make([]console.SourceStatus, 0, len(s.sources))
 	for _, c := range ready.Checks {
 		if !c.OK {

@@ -15,7 +15,19 @@ import (
 
 // The tour of the README, as it stands there, in one shell. The program is this test's; the three ports are free ones.
 func TestTour(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	walk(t, "../../README.md", "tour", "onefold.yaml is good", "messages sent", "bank.statements", "cus_", "SUM", "dead_", "customers.ndjson")
+}
+
+// The page that brings in a CRM's export, likewise.
+func TestLoadPage(t *testing.T) {
+	walk(t, "../../docs/load.md", "crm", "left out: LEVEL, Owner", "LEVEL is custom[level]", "phone[Mobile Phone]: +41791234567", "would be sent", "applied          3",
+		"cus_", "the row has no key", "this is no date", "this says neither yes nor no", `"duplicate": 3`)
+}
+
+// walk follows the commands of a page, and holds what they print against what they should say. The service logs to onefold.log in the folder.
+func walk(t *testing.T, page, folder string, says ...string) {
+	t.Helper()
+	readme, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +36,7 @@ func TestTour(t *testing.T) {
 		script.WriteString(block[1])
 	}
 	if script.Len() == 0 {
-		t.Fatal("the README has no tour")
+		t.Fatal(page, "has no commands")
 	}
 	dir, ports := t.TempDir(), freePorts(t, 3)
 	wrap(t, dir, ports)
@@ -35,14 +47,14 @@ func TestTour(t *testing.T) {
 	late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer late.Stop()
 	out, err := cmd.CombinedOutput()
-	log, _ := os.ReadFile(filepath.Join(dir, "tour", "onefold.log")) // there is none if the tour did not come so far
+	log, _ := os.ReadFile(filepath.Join(dir, folder, "onefold.log")) // there is none if the tour did not come so far
 	t.Logf("%s\nthe service's log:\n%s", out, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"onefold.yaml is good", "messages sent", "bank.statements", "cus_", "SUM", "dead_", "customers.ndjson"} {
-		if !strings.Contains(strings.ToLower(string(out)), strings.ToLower(says)) {
-			t.Errorf("the tour does not show %s", says)
+	for _, text := range says {
+		if !strings.Contains(strings.ToLower(string(out)), strings.ToLower(text)) {
+			t.Errorf("the tour does not show %s", text)
 		}
 	}
 }
@@ -56,7 +68,7 @@ case "$1" in
 run) sed -i "/^kafka\|^console\|^admin/d" onefold.yaml
      printf 'kafka: {listen: "%s"}\nconsole: {listen: "%s"}\nadmin: {listen: "%s"}\n' >> onefold.yaml
      exec %s "$@" ;;
-customer|dead|source) exec %s "$@" --server http://%s ;;
+customer|dead|source|load) exec %s "$@" --server http://%s ;;
 *) exec %s "$@" ;;
 esac
 `, asProgram, asProgram, ports[0], ports[1], ports[2], os.Args[0], os.Args[0], ports[1], os.Args[0])

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/onefold/onefold/adapters"
+	csvtable "github.com/onefold/onefold/adapters/table"
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/match"
@@ -45,6 +46,7 @@ type service struct {
 	publisher  *kafka.Publisher
 	ingest     *pipeline.Ingest
 	relay      *pipeline.Relay
+	loads      loads
 	metrics    *prometheus.Registry
 	adapters   map[string]adapters.Described // by source
 	hosts      []*plugins.Host               // those of them that are processes of their own
@@ -205,7 +207,7 @@ func (s *service) openSources(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		flow := pipeline.Source{Name: name, Topic: src.Topic, Adapter: about.Name, Source: a, Mapping: revision}
+		flow := pipeline.Source{Name: name, Topic: src.Topic, Adapter: about.Name, Source: csvtable.Beside(a), Mapping: revision}
 		if host, ok := a.(*plugins.Host); ok {
 			s.hosts = append(s.hosts, host)
 			flow.Concurrent = host.Concurrent()
@@ -225,6 +227,10 @@ func loadAdapters(c *config.Config, log *slog.Logger) (map[string]adapters.Descr
 			host, wrong := loadPlugin(name, src.Plugin, log)
 			found = append(found, wrong...)
 			out[name] = host
+			continue
+		}
+		if rows := (csvtable.Source{}); src.Adapter == rows.Describe().Name {
+			out[name] = rows
 			continue
 		}
 		if loaded[src.Adapter] == nil {
@@ -260,6 +266,9 @@ func mappingFiles(adapter string) (fsys fs.FS, dir, prefix string) {
 	return mappings.Shipped(), adapter, ""
 }
 
+// named answers the adapters that a configuration can name: the shipped mappings, and the one that reads rows of a load only.
+func named() []string { return append(shipped(), csvtable.Source{}.Describe().Name) }
+
 // shipped answers the names of the mappings that are part of this program.
 func shipped() []string {
 	entries, err := fs.ReadDir(mappings.Shipped(), ".")
@@ -281,6 +290,7 @@ func (s *service) openFlow(context.Context) error {
 		erasing(s.store.Erasing))
 	m := pipeline.NewMetrics(s.metrics)
 	positions := pipeline.NewPositions(s.store)
+	s.loads.Absorber = s.registry
 	topics := map[string]string{}
 	for _, src := range s.sources {
 		topics[src.Topic] = src.Name
@@ -294,7 +304,7 @@ func (s *service) openFlow(context.Context) error {
 		s.store, s.publisher, s.log.With("component", "relay"), m)
 	s.ingest = pipeline.NewIngest(pipeline.IngestConfig{
 		Sources: s.sources, Positions: positions, Committed: s.relay.Wake, Now: s.now,
-	}, s.subscriber, s.registry, s.log.With("component", "ingest"), m)
+	}, s.subscriber, &s.loads, s.log.With("component", "ingest"), m)
 	m.WatchLag(s.lag, s.now)
 	m.WatchStock(s.config.Topics.Customers, s.health.held)
 	return nil
