@@ -37,7 +37,8 @@ func arrows() map[string][]string {
 		"customer":             {"customer/model", "customer/money", "event"},
 		"customer/model":       {},
 		"customer/money":       {},
-		"customer/match":       {"customer"},
+		"customer/match":       {"customer", "customer/match/spelling"},
+		"customer/explain":     {"customer", "event"},
 		"customer/merge":       {"customer"},
 		"adapters":             {"customer", "event"},
 		"adapters/codec":       {"event"},
@@ -61,6 +62,8 @@ func arrows() map[string][]string {
 		"simulation/*":         {},
 		"cmd/onefold/config":   {"event"},
 		"cmd/onefold":          {"*"},
+
+		"customer/match/spelling": {},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // Config is what the API stands on.
 type Config struct {
 	Customers   Customers
+	Explain     Explain
 	Steward     Steward
 	DeadLetters DeadLetters
 	Status      func(context.Context) (*Status, error)
@@ -28,8 +29,16 @@ type Customers interface {
 	Customer(ctx context.Context, id customer.CustomerID) (*customer.Customer, error)
 	Find(ctx context.Context, q customer.Query) (*customer.Found, error)
 	Timeline(ctx context.Context, id customer.CustomerID, limit int) ([]*customer.Interaction, error)
-	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
 	Export(ctx context.Context, w io.Writer, canonical bool) error
+}
+
+// Explain is what is asked of how the registry came to its answers.
+type Explain interface {
+	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
+	WhyNot(ctx context.Context, a, b string) (*customer.Explanation, error)
+	How(ctx context.Context, id customer.CustomerID) (*customer.Making, error)
+	WhyValue(ctx context.Context, id customer.CustomerID, path string) (*customer.Lineage, error)
+	WhatIf(ctx context.Context, changes []customer.Change, now time.Time) (*customer.Supposition, error)
 }
 
 // Steward is what the registry is told by people.
@@ -96,14 +105,18 @@ func (a *api) routes() map[string]map[string]route {
 			http.MethodGet:    {handle: a.customer},
 			http.MethodDelete: {handle: a.forget},
 		},
-		root + "/customers/{id}/timeline": get(a.timeline, "limit"),
-		root + "/why":                     get(a.why, "a", "b"),
-		root + "/export":                  {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
-		root + "/decisions":               {http.MethodPost: {handle: a.decide}},
-		root + "/decisions/{id}/undo":     {http.MethodPost: {handle: a.undo}},
-		root + "/dead-letters":            get(a.letters, "source", "after", "limit"),
-		root + "/dead-letters/{id}":       get(a.letter, "reveal"),
-		root + "/status":                  get(a.status),
-		root + "/openapi.yaml":            get(openAPI),
+		root + "/customers/{id}/timeline":  get(a.timeline, "limit"),
+		root + "/customers/{id}/how":       get(a.how),
+		root + "/customers/{id}/why-value": get(a.whyValue, "path"),
+		root + "/why":                      get(a.why, "a", "b"),
+		root + "/why-not":                  get(a.whyNot, "a", "b"),
+		root + "/what-if":                  {http.MethodPost: {handle: a.whatIf}},
+		root + "/export":                   {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
+		root + "/decisions":                {http.MethodPost: {handle: a.decide}},
+		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo}},
+		root + "/dead-letters":             get(a.letters, "source", "after", "limit"),
+		root + "/dead-letters/{id}":        get(a.letter, "reveal"),
+		root + "/status":                   get(a.status),
+		root + "/openapi.yaml":             get(openAPI),
 	}
 }

@@ -50,6 +50,7 @@ type desk struct {
 	told     []customer.Decision
 	forgot   customer.CustomerID
 	exported error
+	supposed []customer.Change
 	hold     chan struct{} // if set, Find waits for it
 }
 
@@ -87,20 +88,65 @@ func (d *desk) Timeline(context.Context, customer.CustomerID, int) ([]*customer.
 	}}, err
 }
 
+var union = customer.Union{
+	Step: 1, By: customer.ByEvidence, A: customer.Member{Record: alice, Source: "shop", Key: "1"},
+	B: customer.Member{Record: alyce, Source: "bank", Key: "A/2"}, Left: customer.Group{Records: 1}, Right: customer.Group{Step: 1, Records: 2},
+	Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits, Sum: 30 * 1024, Pairs: 2, Margin: -2 * customer.Bits,
+}
+
 func (d *desk) Why(_ context.Context, a, b string) (*customer.Explanation, error) {
 	if a == "nobody/1" {
 		return nil, fmt.Errorf("a record of that name: %w", customer.ErrNotFound)
 	}
 	x := &customer.Explanation{
-		A: customer.Member{Record: alice, Source: "shop", Key: "1"}, B: customer.Member{Record: alyce, Source: "bank", Key: "A/2"},
-		CustomerA: one, CustomerB: one, Same: true, Verdict: "joined", Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits,
-		Steps: []customer.Step{{Comparison: "email", Level: "exact", Weight: 12 * customer.Bits}},
-		Keys:  []customer.SharedKey{{Type: "email"}},
+		A:    customer.Side{Member: customer.Member{Record: alice, Source: "shop", Key: "1"}, Customer: one},
+		B:    customer.Side{Member: customer.Member{Record: alyce, Source: "bank", Key: "A/2"}, Customer: one},
+		Same: true, Verdict: "joined",
+		Evidence: customer.Evidence{
+			Model: "1", Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits, Possible: 7 * customer.Bits, Prior: -2 * customer.Bits,
+			Steps: []customer.Step{{
+				Comparison: "email", Level: "exact", Weight: 12 * customer.Bits, Frequencies: []customer.Frequency{{Of: "city", OneIn: 3}},
+			}},
+		},
+		Keys: []customer.SharedKey{{Type: "email"}},
 	}
 	for i := range d.told {
 		x.Decision = &d.told[i]
 	}
 	return x, nil
+}
+
+func (d *desk) WhyNot(ctx context.Context, a, b string) (*customer.Explanation, error) {
+	x, err := d.Why(ctx, a, b)
+	if err == nil {
+		x.Apart = []customer.Obstacle{{Kind: "mean", Text: "others speak against it", Missing: customer.Bits, Union: &union}}
+	}
+	return x, err
+}
+
+func (d *desk) How(_ context.Context, id customer.CustomerID) (*customer.Making, error) {
+	return &customer.Making{
+		Asked: id, Customer: one, Members: []customer.Member{{Record: alice, Source: "shop", Key: "1"}}, Model: "1",
+		Steps: []customer.Union{union}, Apart: []customer.Union{}, Current: true,
+	}, nil
+}
+
+func (d *desk) WhyValue(_ context.Context, id customer.CustomerID, path string) (*customer.Lineage, error) {
+	if path != "givenName" {
+		return nil, event.Errorf(event.Permanent, "validation", "path", "the customer has no value there")
+	}
+	return &customer.Lineage{Asked: id, Customer: one, Version: 2, Attributes: []customer.Reasoned{{Attribute: ana().Attributes[0], Reason: "it is the only one"}}}, nil
+}
+
+func (d *desk) WhatIf(_ context.Context, changes []customer.Change, _ time.Time) (*customer.Supposition, error) {
+	d.supposed = changes
+	after := customer.Text("Ana")
+	return &customer.Supposition{
+		Outcome: "applied", Records: []customer.Side{{Member: customer.Member{Record: alice, Source: "shop", Key: "1"}, Customer: one}},
+		Customers: []customer.Supposed{{Customer: ana(), Merges: []customer.CustomerID{old}, Values: []customer.Difference{
+			{Path: customer.Path{Name: "givenName"}, After: &after},
+		}}},
+	}, nil
 }
 
 func (d *desk) Export(_ context.Context, w io.Writer, canonical bool) error {
@@ -174,7 +220,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Steward: d, DeadLetters: d, Status: status,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Status: status,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }
@@ -433,7 +479,7 @@ func TestMaskKeepsTheShape(t *testing.T) {
 	} {
 		want = strings.ReplaceAll(want, "Xxx", "xxx")
 		d := &masked{value: value}
-		w := call(console.New(console.Config{Customers: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+		w := call(console.New(console.Config{Customers: d, Explain: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
 			"GET", "/api/v1/dead-letters/dead_1", "")
 		var got console.OpenLetter
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
@@ -464,7 +510,7 @@ func FuzzMask(f *testing.F) {
 	f.Add([]byte(`<a b="c">d</a>`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		d := &masked{value: string(value)}
-		w := call(console.New(console.Config{Customers: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+		w := call(console.New(console.Config{Customers: d, Explain: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
 			"GET", "/api/v1/dead-letters/dead_1", "")
 		var got console.OpenLetter
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Value) != len(value) {

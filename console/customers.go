@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/onefold/onefold/customer"
 )
@@ -30,20 +29,6 @@ type Erasure struct {
 	Asked      customer.CustomerID `json:"asked"`
 	Erased     bool                `json:"erased"`
 	NotCovered []string            `json:"notCovered"`
-}
-
-// Wish is a decision as a person gives it.
-type Wish struct {
-	Kind   customer.DecisionKind `json:"kind"` // same, not-same
-	A      string                `json:"a"`    // record id or source/key; for same a customer's id too
-	B      string                `json:"b"`
-	Author string                `json:"author"`
-	Reason string                `json:"reason,omitempty"`
-}
-
-// Regret is the wish to take a decision back.
-type Regret struct {
-	Author string `json:"author"`
 }
 
 func (a *api) find(w http.ResponseWriter, r *http.Request) error {
@@ -120,19 +105,6 @@ func (a *api) timeline(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (a *api) why(w http.ResponseWriter, r *http.Request) error {
-	x, y := r.URL.Query().Get("a"), r.URL.Query().Get("b")
-	if x == "" || y == "" {
-		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
-	}
-	explanation, err := a.Customers.Why(r.Context(), x, y)
-	if err != nil {
-		return err
-	}
-	reply(w, http.StatusOK, explanation)
-	return nil
-}
-
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	id, err := idOf(r)
 	if err != nil {
@@ -147,65 +119,6 @@ func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	}})
 	return nil
 }
-
-// decide takes a person's word on two parties, and answers how they stand to each other now.
-func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
-	var wish Wish
-	if err := read(r, &wish); err != nil {
-		return err
-	}
-	say := a.Steward.Join
-	switch {
-	case wish.Kind == customer.NotSame:
-		say = a.Steward.Split
-		if strings.HasPrefix(wish.A, "cus_") || strings.HasPrefix(wish.B, "cus_") {
-			return bad("a", "a customer has many records, and it is two of them that are not the same",
-				"name two records by rec_... or source/key; customer get lists them")
-		}
-	case wish.Kind != customer.Same:
-		return bad("kind", "there is no such kind of decision", "one of: same, not-same")
-	case wish.A == "" || wish.B == "":
-		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
-	}
-	if wish.Author == "" {
-		return bad("author", "a decision names its author", "")
-	}
-	if len(wish.Author)+len(wish.Reason) > maxWords {
-		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
-	}
-	now, err := a.Customers.Why(r.Context(), wish.A, wish.B)
-	if err != nil {
-		return err
-	}
-	d := customer.Decision{Pair: customer.NewPair(now.A.Record, now.B.Record), Author: wish.Author, Reason: wish.Reason, At: a.Now()}
-	if err := say(r.Context(), d); err != nil {
-		return err
-	}
-	if now, err = a.Customers.Why(r.Context(), d.A.String(), d.B.String()); err != nil {
-		return err
-	}
-	reply(w, http.StatusOK, now)
-	return nil
-}
-
-// undo takes a decision back, and answers it as it stands then.
-func (a *api) undo(w http.ResponseWriter, r *http.Request) error {
-	var regret Regret
-	if err := read(r, &regret); err != nil {
-		return err
-	}
-	if len(regret.Author) > maxWords {
-		return bad("author", "the author is longer than 2,000 bytes", "")
-	}
-	d, err := a.Steward.Undo(r.Context(), r.PathValue("id"), regret.Author, a.Now())
-	if err != nil {
-		return err
-	}
-	reply(w, http.StatusOK, d)
-	return nil
-}
-
-const maxWords = 2_000 // bytes of a decision's author and reason
 
 // read reads the one JSON object of a request, strictly. That the type must be given keeps forms of other sites out.
 func read(r *http.Request, v any) error {

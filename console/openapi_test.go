@@ -29,18 +29,22 @@ type operation struct {
 // Each documented operation with an example that calls it.
 func examples() map[string]string {
 	return map[string]string{
-		"GET /api/v1/customers":               "?email=ana@example.com",
-		"GET /api/v1/customers/{id}":          one.String(),
-		"DELETE /api/v1/customers/{id}":       one.String(),
-		"GET /api/v1/customers/{id}/timeline": one.String(),
-		"GET /api/v1/why":                     "?a=shop/1&b=bank/A/2",
-		"GET /api/v1/export":                  "",
-		"POST /api/v1/decisions":              `{"kind":"same","a":"shop/1","b":"bank/A/2","author":"kim"}`,
-		"POST /api/v1/decisions/{id}/undo":    `dec_1 {"author":"kim"}`,
-		"GET /api/v1/dead-letters":            "",
-		"GET /api/v1/dead-letters/{id}":       "dead_1",
-		"GET /api/v1/status":                  "",
-		"GET /api/v1/openapi.yaml":            "",
+		"GET /api/v1/customers":                "?email=ana@example.com",
+		"GET /api/v1/customers/{id}":           one.String(),
+		"DELETE /api/v1/customers/{id}":        one.String(),
+		"GET /api/v1/customers/{id}/timeline":  one.String(),
+		"GET /api/v1/why":                      "?a=shop/1&b=bank/A/2",
+		"GET /api/v1/why-not":                  "?a=shop/1&b=bank/A/2",
+		"GET /api/v1/customers/{id}/how":       one.String(),
+		"GET /api/v1/customers/{id}/why-value": one.String() + " ?path=givenName",
+		"POST /api/v1/what-if":                 `{"source":"shop","key":"1","values":{"givenName":"Ana","email[1]":"ana@example.com"}}`,
+		"GET /api/v1/export":                   "",
+		"POST /api/v1/decisions":               `{"kind":"same","a":"shop/1","b":"bank/A/2","author":"kim"}`,
+		"POST /api/v1/decisions/{id}/undo":     `dec_1 {"author":"kim"}`,
+		"GET /api/v1/dead-letters":             "",
+		"GET /api/v1/dead-letters/{id}":        "dead_1",
+		"GET /api/v1/status":                   "",
+		"GET /api/v1/openapi.yaml":             "",
 	}
 }
 
@@ -90,6 +94,9 @@ func TestDocumentAndHandlersAgree(t *testing.T) {
 			case strings.Contains(path, "{id}"):
 				id, rest, _ := strings.Cut(example, " ")
 				path, body = strings.ReplaceAll(path, "{id}", id), rest
+				if strings.HasPrefix(rest, "?") {
+					path, body = path+rest, ""
+				}
 			case method == http.MethodPost:
 				body = example
 			default:

@@ -10,7 +10,7 @@ import (
 // pages returns the pages for people. They stand on what the API stands on.
 func (a *api) pages() http.Handler {
 	return pages.New(pages.Config{
-		Customers: a.Customers, Letters: a.DeadLetters, Mask: mask, Now: a.Now, Log: a.Log,
+		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Mask: mask, Now: a.Now, Log: a.Log,
 		Status: func(ctx context.Context) (*pages.Status, error) {
 			s, err := a.Status(ctx)
 			if err != nil {

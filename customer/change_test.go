@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/explain"
 	"github.com/onefold/onefold/event"
 )
 
@@ -398,7 +399,9 @@ func TestLimitsAreWritten(t *testing.T) {
 		"bytes of what a dead letter says":              customer.MaxExplained,
 		"bytes of the elements of a record":             customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
 		"nodes that hold one thing that is asked for": customer.MaxHeld, "nodes whose records are read": customer.MaxExamined,
-		"nodes of each of two customers that `why` compares":     customer.MaxSpeakers,
+		"nodes of each of two customers that `why` compares":                explain.MaxSpeakers,
+		"live records of a component that `how` and `why-not` divide again": explain.MaxRetold,
+		"refused steps that `how` shows":                                    explain.MaxApart, "changes that `what-if` supposes": explain.MaxSupposed,
 		"records that a source merged into a record, in a scope": customer.MaxLosers,
 	} {
 		if row := fmt.Sprintf("\n| %s | %s |", what, thousands(limit)); !strings.Contains(rows, row) {

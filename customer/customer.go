@@ -103,7 +103,7 @@ func (c *Customer) Text(name string) string {
 func (r *Registry) Forget(ctx context.Context, id CustomerID, now time.Time) error {
 	return r.store.Update(ctx, func(tx Tx) error {
 		w := newWork(r, tx, now)
-		c, err := follow(ctx, tx, id)
+		c, err := Follow(ctx, tx, id)
 		if err != nil {
 			return err
 		}

@@ -13,27 +13,24 @@ import (
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/match"
-	"github.com/onefold/onefold/customer/merge"
 	"github.com/onefold/onefold/store/memory"
 )
 
 // narrow is the shipped matcher with small caps: what needs fifty people in a city needs three in a test.
 type narrow struct {
-	customer.Matcher
+	matcher
 	limit int
 }
 
 func (m narrow) Cap(keyType string) int {
-	if m.Matcher.Cap(keyType) == 0 {
+	if m.matcher.Cap(keyType) == 0 {
 		return 0
 	}
 	return m.limit
 }
 
 func narrowed(ids customer.IDs, limit int) *house {
-	s := memory.New()
-	m := narrow{match.New(), limit}
-	return &house{Registry: customer.NewRegistry(s, m, merge.New(merge.Policy{}), ids), store: s, ids: ids, now: start}
+	return built(memory.New(), narrow{match.New(), limit}, ids)
 }
 
 // Keys fall silent and speak again all the time, and still the order of arrival does not matter, nor the cut (invariant 4).

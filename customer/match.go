@@ -2,11 +2,9 @@ package customer
 
 import (
 	"context"
-	"fmt"
+	"math"
 	"slices"
-	"time"
-
-	"github.com/onefold/onefold/event"
+	"strconv"
 )
 
 // Matcher says which records are the same party. It is pure: the same records give the same answer in every
@@ -24,8 +22,6 @@ type Matcher interface {
 	// Cluster divides the records of a component, given the edges between their nodes and the decisions between them, into those of
 	// one party each: sorted by record id inside, and by the first of them outside.
 	Cluster(records []*Features, edges []Edge, decisions []Decision) [][]RecordID
-	// Explain answers the steps whose weights add up to the edge's, exactly.
-	Explain(a, b *Features) []Step
 }
 
 // Merger says which values survive among the records of one customer, and what they won against. Pure.
@@ -113,29 +109,51 @@ const (
 	CannotLink Rule = "cannot-link" // hold two different verified exclusive identifiers
 )
 
-// Step is one step of an explanation.
+// Evidence is what two records say about being one party.
+type Evidence struct {
+	Model     string `json:"model"`     // version of the model that weighed it
+	Steps     []Step `json:"steps"`     // their weights add up to Weight, exactly
+	Weight    Weight `json:"weight"`    // in bits
+	Threshold Weight `json:"threshold"` // what this pair must reach to join by itself
+	Possible  Weight `json:"possible"`  // from here on a person should look at it
+	// Prior is the part of the threshold that stands for how unlikely it is that any two records are one party: the more records there
+	// are, the more agree by chance.
+	Prior Weight `json:"prior"`
+	Rule  Rule   `json:"rule,omitempty"`
+}
+
+// Step is one comparison of an explanation, or one correction of their sum.
 type Step struct {
-	Comparison string `json:"comparison"` // name birthDate email phone place identifier household
-	Level      string `json:"level"`
-	Weight     Weight `json:"weight"`
-	Detail     string `json:"detail,omitempty"` // may hold personal data
+	Comparison  string      `json:"comparison"` // name birthDate email phone place identifier gender birthPlace jobTitle household alone rule
+	Level       string      `json:"level"`
+	Weight      Weight      `json:"weight"`
+	Detail      string      `json:"detail,omitempty"`      // may hold personal data
+	Frequencies []Frequency `json:"frequencies,omitempty"` // of the values, where the weight depends on them
+}
+
+// Frequency says how common a value is under the model: one in so many records has it.
+type Frequency struct {
+	Of    string `json:"of"`
+	OneIn int64  `json:"oneIn"`
+}
+
+// Side is one of two records that are compared, and where it is.
+type Side struct {
+	Member
+	Customer CustomerID `json:"customer"`
 }
 
 // Explanation tells why two records are, or are not, the same party.
 type Explanation struct {
-	A         Member      `json:"a"`
-	B         Member      `json:"b"`
-	CustomerA CustomerID  `json:"customerA"`
-	CustomerB CustomerID  `json:"customerB"`
-	Same      bool        `json:"same"`    // are they one customer now
-	Verdict   string      `json:"verdict"` // a sentence
-	Steps     []Step      `json:"steps"`   // their weights add up to Weight, exactly
-	Weight    Weight      `json:"weight"`
-	Threshold Weight      `json:"threshold"`
-	Rule      Rule        `json:"rule,omitempty"`
-	Decision  *Decision   `json:"decision,omitempty"`
-	Keys      []SharedKey `json:"keys"`           // what brought them together
-	Path      []Member    `json:"path,omitempty"` // one customer, but not directly: the records that lie between
+	A       Side   `json:"a"`
+	B       Side   `json:"b"`
+	Same    bool   `json:"same"`    // are they one customer now
+	Verdict string `json:"verdict"` // a sentence
+	Evidence
+	Decision *Decision   `json:"decision,omitempty"`
+	Keys     []SharedKey `json:"keys"`           // what brought them together
+	Path     []Member    `json:"path,omitempty"` // one customer, but not directly: the records that lie between
+	Apart    []Obstacle  `json:"apart,omitempty"`
 }
 
 // SharedKey is a key that two records share.
@@ -144,236 +162,144 @@ type SharedKey struct {
 	Generic bool   `json:"generic"` // over its cap, or held by a node that is too common: it proposes nothing
 }
 
-// Why explains two parties to each other. Each is named by a customer's id, a record's id, or source/key; of a customer the
-// record that speaks loudest for the other side is taken.
-func (r *Registry) Why(ctx context.Context, a, b string) (*Explanation, error) {
-	var out *Explanation
-	err := r.store.View(ctx, func(v View) error {
-		as, err := r.named(ctx, v, "a", a)
-		if err != nil {
-			return err
-		}
-		bs, err := r.named(ctx, v, "b", b)
-		if err != nil {
-			return err
-		}
-		w := newWork(r, v, time.Time{})
-		if err := w.load(ctx, slices.Concat(as, bs)); err != nil {
-			return err
-		}
-		best, e, found := w.loudest(as, bs)
-		if !found {
-			return event.Errorf(event.Permanent, "validation", "b",
-				"two different live records are needed, and there is one: name two customers or two records")
-		}
-		if out, err = w.explain(ctx, best, e); err == nil && !slices.Contains(as, out.A.Record) {
-			out.A, out.B, out.CustomerA, out.CustomerB = out.B, out.A, out.CustomerB, out.CustomerA
-			slices.Reverse(out.Path)
-		}
-		return err
-	})
-	return out, err
+// Obstacle is one thing that keeps two parties apart.
+type Obstacle struct {
+	Kind string `json:"kind"` // decision rule keys weight mean twins family settled limit
+	Text string `json:"text"` // a sentence, without personal data
+	// Missing is how many bits more it takes: of weight to the threshold, of mean to the margin.
+	Missing Weight `json:"missing,omitempty"`
+	Union   *Union `json:"union,omitempty"` // the step of clustering that was refused
 }
 
-// MaxSpeakers is how many nodes of a customer are heard when it is explained (invariant 10): those of its first records.
-const MaxSpeakers = 500
-
-// loudest answers the pair across two sides that comes closest to joining. Records that say the same speak equally loud, unless their
-// source has linked one of them, so that nodes are compared, and all linked records.
-func (w *work) loudest(as, bs []RecordID) (pair Pair, best Edge, found bool) {
-	try := func(a, b RecordID) {
-		e, _ := w.r.matcher.Score(w.feature(a), w.feature(b))
-		if !found || e.Rule == MustLink && best.Rule != MustLink ||
-			(e.Rule == MustLink) == (best.Rule == MustLink) && e.Weight-e.Threshold > best.Weight-best.Threshold {
-			pair, best, found = NewPair(a, b), e, true
-		}
-	}
-	for _, side := range [][2][]RecordID{{as, bs}, {bs, as}} {
-		other := map[RecordID]bool{}
-		for _, id := range side[1] {
-			other[id] = w.feature(id) != nil
-		}
-		for _, id := range side[0] {
-			if f := w.feature(id); f != nil {
-				for _, l := range f.Links {
-					if other[l] && l != id {
-						try(id, l)
-					}
-				}
-			}
-		}
-	}
-	nodes := w.byNode(bs)
-	for _, ga := range w.byNode(as) {
-		for _, gb := range nodes {
-			if a, b, ok := different(ga, gb); ok {
-				try(a, b)
-			}
-		}
-	}
-	return pair, best, found
+// Union is one step of clustering: two groups of records that were joined, or could have been and were not.
+type Union struct {
+	Step  int    `json:"step,omitempty"` // number of one that was joined, from 1
+	By    By     `json:"by"`
+	A     Member `json:"a"`               // the deciding pair: one of the left group
+	B     Member `json:"b"`               // and one of the right
+	Alike int    `json:"alike,omitempty"` // of ByAlike: how many records say the same
+	Left  Group  `json:"left"`
+	Right Group  `json:"right"`
+	// Of the deciding pair.
+	Weight    Weight `json:"weight"`
+	Threshold Weight `json:"threshold"`
+	Rule      Rule   `json:"rule,omitempty"`
+	// The guard: the votes of all pairs across the two groups, added up, must reach the margin times their number. Records that say the
+	// same vote once; a person's decision and a rule ask nobody.
+	Sum     Sum     `json:"sum"`
+	Pairs   int     `json:"pairs"`
+	Margin  Weight  `json:"margin"`
+	Refused Refused `json:"refused,omitempty"`
 }
 
-// byNode answers the live records by what they say, in their order, at most MaxSpeakers lists.
-func (w *work) byNode(ids []RecordID) [][]RecordID {
-	at := map[NodeID]int{}
-	var out [][]RecordID
-	for _, id := range ids {
-		if f := w.feature(id); f != nil {
-			i, known := at[f.Node]
-			if !known && len(out) == MaxSpeakers {
-				continue
-			}
-			if !known {
-				i = len(out)
-				at[f.Node], out = i, append(out, nil)
-			}
-			out[i] = append(out[i], id)
-		}
-	}
-	return out
+// Group is one side of a union.
+type Group struct {
+	Step    int `json:"step,omitempty"` // the union that made it; 0 for a record, or for several that say the same
+	Records int `json:"records"`
 }
 
-// different answers the first two records of two nodes that are not one record.
-func different(as, bs []RecordID) (a, b RecordID, ok bool) {
-	for _, a := range as {
-		for _, b := range bs[:min(2, len(bs))] {
-			if a != b {
-				return a, b, true
-			}
-		}
-	}
-	return a, b, false
+// Sum is many weights added up, in the same unit.
+type Sum int64
+
+// Float answers the sum in bits.
+func (s Sum) Float() float64 { return float64(s) / float64(Bits) }
+
+// MarshalJSON writes the sum in bits.
+func (s Sum) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, s.Float(), 'f', -1, 64), nil
 }
 
-func (w *work) explain(ctx context.Context, p Pair, e Edge) (*Explanation, error) {
-	comps, err := w.tx.Components(ctx, []RecordID{p.A, p.B})
-	if err != nil {
-		return nil, err
-	}
-	fa, fb := w.feature(p.A), w.feature(p.B)
-	out := &Explanation{
-		A: w.member(p.A), B: w.member(p.B), Weight: e.Weight, Threshold: e.Threshold, Rule: e.Rule,
-		Steps: w.r.matcher.Explain(fa, fb),
-	}
-	for _, c := range comps {
-		for _, m := range c.Members {
-			if m.Record == p.A {
-				out.CustomerA = m.Customer
-			}
-			if m.Record == p.B {
-				out.CustomerB = m.Customer
-			}
-		}
-		for _, d := range c.Decisions {
-			if d.Pair == p && !d.Undone && (out.Decision == nil || d.Kind == NotSame) {
-				out.Decision = &d
-			}
-		}
-	}
-	out.Same = out.CustomerA == out.CustomerB
-	if out.Same {
-		if err := w.way(ctx, out, comps, p); err != nil {
-			return nil, err
-		}
-	}
-	if out.Keys, err = w.sharedKeys(ctx, fa, fb); err != nil {
-		return nil, err
-	}
-	out.Verdict = out.sentence()
-	return out, nil
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Sum) UnmarshalJSON(b []byte) error {
+	bits, err := strconv.ParseFloat(string(b), 64)
+	*s = Sum(math.Round(bits * float64(Bits)))
+	return err
 }
 
-func (w *work) member(id RecordID) Member {
-	rec := w.record(id)
-	return Member{Record: id, Source: rec.Source, Key: rec.Key}
+// By is what a union comes by, in the order in which a clustering asks.
+type By string
+
+// What joins records.
+const (
+	ByAlike        By = "alike"        // they say the same, and that is enough
+	ByDecision     By = "decision"     // a person's word
+	ByRule         By = "rule"         // must-link: a strong identifier, or their source
+	ByEvidence     By = "evidence"     // weight over the threshold, and the guard
+	ByContradicted By = "contradicted" // the same, though one personal trait speaks against
+)
+
+// Refused is why a union did not come about.
+type Refused string
+
+// What stands between two groups.
+const (
+	RefusedByDecision Refused = "decision" // a person has parted two of their records
+	RefusedByRule     Refused = "rule"     // cannot-link: two of them hold different exclusive numbers
+	RefusedByMean     Refused = "mean"     // the guard: the mean of their votes is below the margin
+	RefusedAsSettled  Refused = "settled"  // of a contradicted pair: both sides were said more than once, so it is no slip
+	RefusedAsTwins    Refused = "twins"    // of a contradicted pair: the given names differ, and no e-mail of one's own speaks for one person
+	RefusedAsFamily   Refused = "family"   // of a contradicted pair: others live there, so it may be twins
+	RefusedByLimit    Refused = "limit"    // the component is over its limit and has lost its weakest edges
+)
+
+// Making tells how a customer came to be of those records: the steps of the clustering, made again.
+type Making struct {
+	Asked    CustomerID `json:"asked"`
+	Customer CustomerID `json:"customer"`
+	Members  []Member   `json:"members"` // live, by source and key
+	Model    string     `json:"model"`
+	Steps    []Union    `json:"steps"` // that made it, in order; with those of ByAlike first
+	Apart    []Union    `json:"apart"` // refused between it and others, in order
+	Cut      bool       `json:"cut"`   // there are more refused than are shown
+	// Current tells that the steps lead to what stands in the store. They do, unless the program or the model is another one since.
+	Current bool `json:"current"`
 }
 
-// way finds the shortest chain of joining edges within the customer, if the two are not joined directly. It goes from node to node,
-// and shows one record of each.
-func (w *work) way(ctx context.Context, x *Explanation, comps []*Component, p Pair) error {
-	next := map[NodeID][]NodeID{}
-	shown := map[NodeID]RecordID{}
-	for _, c := range comps {
-		for _, m := range c.Members {
-			if _, known := shown[m.Node]; m.Live && m.Customer == x.CustomerA && !known {
-				shown[m.Node] = m.Record
-			}
-		}
-		for _, e := range c.Edges {
-			_, a := shown[e.A]
-			_, b := shown[e.B]
-			if a && b && (e.Weight >= e.Threshold || e.Rule == MustLink) {
-				next[e.A], next[e.B] = append(next[e.A], e.B), append(next[e.B], e.A)
-			}
-		}
-	}
-	first, last := w.feature(p.A).Node, w.feature(p.B).Node
-	from := map[NodeID]NodeID{first: first}
-	for queue := []NodeID{first}; len(queue) > 0; queue = queue[1:] {
-		for _, n := range next[queue[0]] {
-			if _, seen := from[n]; !seen {
-				from[n] = queue[0]
-				queue = append(queue, n)
-			}
-		}
-	}
-	var between []RecordID
-	if _, reached := from[last]; reached && first != last {
-		for n := from[last]; n != first; n = from[n] {
-			between = append(between, shown[n])
-		}
-	}
-	slices.Reverse(between)
-	if err := w.load(ctx, between); err != nil {
-		return err
-	}
-	for _, id := range between {
-		x.Path = append(x.Path, w.member(id))
-	}
-	return nil
+// Lineage tells why a customer has its values at a path: each with the claim that won, the rule that decided, and the claims that lost.
+type Lineage struct {
+	Asked      CustomerID `json:"asked"`
+	Customer   CustomerID `json:"customer"`
+	Version    int64      `json:"version"`
+	Attributes []Reasoned `json:"attributes"`
 }
 
-func (w *work) sharedKeys(ctx context.Context, a, b *Features) ([]SharedKey, error) {
-	kb := w.r.matcher.Keys(b)
-	keys := slices.DeleteFunc(slices.Clone(w.r.matcher.Keys(a)), func(k Key) bool { return !slices.Contains(kb, k) })
-	holders, err := w.tx.Holders(ctx, keys, MaxHolders+1)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]SharedKey, len(keys))
-	for i, k := range keys {
-		held := func(n NodeID) bool {
-			return slices.ContainsFunc(holders[i], func(h Holder) bool { return h.Node == n })
-		}
-		out[i] = SharedKey{Type: k.Type, Generic: len(holders[i]) > w.limit(k.Type) || !held(a.Node) || !held(b.Node)}
-	}
-	return out, nil
+// Reasoned is an attribute, and in words why it won.
+type Reasoned struct {
+	Attribute
+	Reason string `json:"reason"`
 }
 
-// sentence says the verdict in words, without personal data.
-func (x *Explanation) sentence() string {
-	relation := fmt.Sprintf("%.1f bits of evidence, %.1f needed", x.Weight.Float(), x.Threshold.Float())
-	switch {
-	case x.Decision != nil && x.Decision.Kind == NotSame:
-		return "kept apart by a decision of " + x.Decision.Author
-	case x.Decision != nil && x.Same:
-		return "joined by a decision of " + x.Decision.Author
-	case x.Rule == CannotLink && !x.Same:
-		return "kept apart: they hold different verified identifiers of a kind of which a party has one"
-	case x.Rule == MustLink && x.Same:
-		return "joined: they share a strong identifier, or their source joined them"
-	case x.Same && len(x.Path) > 0:
-		return fmt.Sprintf("one customer by way of %d other records; between these two alone %s", len(x.Path), relation)
-	case x.Same:
-		return "joined: " + relation
-	case x.Weight >= x.Threshold && !slices.ContainsFunc(x.Keys, func(k SharedKey) bool { return !k.Generic }):
-		return "not joined, although there is " + relation + ": all that they share is held by too many to propose anybody"
-	case x.Weight >= x.Threshold:
-		return "not joined, although there is " + relation + ": other records of the two customers speak against it"
-	default:
-		return "not joined: " + relation
+// Supposition tells what would come of a record that nobody has sent: nothing of it is kept.
+type Supposition struct {
+	Outcome   string     `json:"outcome"`
+	Reason    string     `json:"reason,omitempty"`
+	Records   []Side     `json:"records"`   // that were supposed, and the customer of each
+	Customers []Supposed `json:"customers"` // that would be new or another than now
+}
+
+// Suppose works out what Absorb would make of a batch, and writes nothing: what it would change is answered, with what the messages
+// would come to. The view is one of this registry's store.
+func (r *Registry) Suppose(ctx context.Context, v View, b Batch) (*Absorbed, *Delta, error) {
+	w := newWork(r, v, b.Now)
+	if err := w.absorb(ctx, b.Messages); err != nil {
+		return nil, nil, err
 	}
+	return &w.out, &w.delta, nil
+}
+
+// Supposed is one customer as it would be.
+type Supposed struct {
+	*Customer
+	New    bool         `json:"new"`
+	Merges []CustomerID `json:"merges,omitempty"` // customers that would become its aliases
+	Values []Difference `json:"values,omitempty"` // that would be others than now
+}
+
+// Difference is a value of a customer, now and then.
+type Difference struct {
+	Path   Path   `json:"path"`
+	Before *Value `json:"before,omitempty"` // none where there is no such value now
+	After  *Value `json:"after,omitempty"`  // none where there would be none
 }
 
 // standing tells whether a decision of that kind stands between its two records.

@@ -38,15 +38,15 @@ const (
 func (r *Registry) Customer(ctx context.Context, id CustomerID) (*Customer, error) {
 	var c *Customer
 	err := r.store.View(ctx, func(v View) (err error) {
-		c, err = follow(ctx, v, id)
+		c, err = Follow(ctx, v, id)
 		return err
 	})
 	return c, err
 }
 
-// follow answers the customer that an id leads to. Aliases have no cycles, so the chain ends, however long it has become; if a damaged
+// Follow answers the customer that an id leads to. Aliases have no cycles, so the chain ends, however long it has become; if a damaged
 // store says otherwise, it is told as damage.
-func follow(ctx context.Context, v View, id CustomerID) (*Customer, error) {
+func Follow(ctx context.Context, v View, id CustomerID) (*Customer, error) {
 	seen := map[CustomerID]bool{}
 	for next := id; !seen[next]; {
 		seen[next] = true
@@ -77,7 +77,7 @@ func (r *Registry) Timeline(ctx context.Context, id CustomerID, limit int) ([]*I
 	}
 	var out []*Interaction
 	err := r.store.View(ctx, func(v View) error {
-		c, err := follow(ctx, v, id)
+		c, err := Follow(ctx, v, id)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/explain"
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
 	"github.com/onefold/onefold/event"
@@ -28,6 +29,7 @@ import (
 // house is a registry over a fresh store, and a clock.
 type house struct {
 	*customer.Registry
+	*explain.Explainer
 	store storetest.Store
 	ids   customer.IDs
 	now   time.Time
@@ -49,10 +51,23 @@ func installation(t require, n int) customer.IDs {
 }
 
 func over(s storetest.Store, ids customer.IDs) *house {
-	return &house{Registry: customer.NewRegistry(s, match.New(), merge.New(merge.Policy{}), ids), store: s, ids: ids, now: start}
+	return built(s, match.New(), ids)
+}
+
+// matcher is all that the house asks of one.
+type matcher interface {
+	customer.Matcher
+	explain.Matcher
+}
+
+// built is a house with a matcher of the test's own.
+func built(s storetest.Store, m matcher, ids customer.IDs) *house {
+	r := customer.NewRegistry(s, m, merge.New(merge.Policy{}), ids)
+	return &house{Registry: r, Explainer: explain.New(s, m, r, ids), store: s, ids: ids, now: start}
 }
 
 type require interface {
+	Context() context.Context
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
@@ -963,15 +978,15 @@ func (c *counter) Score(a, b *customer.Features) (customer.Edge, bool) {
 
 // However large two customers are, explaining them compares a bounded number of pairs (invariant 10).
 func TestWhyIsBounded(t *testing.T) {
-	const each = customer.MaxSpeakers + 7
+	const each = explain.MaxSpeakers + 7
 	h := open(t)
 	of := h.crowd(t, 2*each, func(i int) int { return i % 2 })
 	m := &counter{Matcher: match.New()}
-	r := customer.NewRegistry(h.store, m, merge.New(merge.Policy{}), h.ids)
+	r := built(h.store, m, h.ids)
 	if _, err := r.Why(t.Context(), of[0].ID.String(), of[1].ID.String()); err != nil {
 		t.Fatal(err)
 	}
-	if m.scores != customer.MaxSpeakers*customer.MaxSpeakers {
+	if m.scores != explain.MaxSpeakers*explain.MaxSpeakers {
 		t.Errorf("%d pairs are compared", m.scores)
 	}
 }

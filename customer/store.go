@@ -359,37 +359,3 @@ func (c *Customer) canonical(interactions []*Interaction) canonicalCustomer {
 	})
 	return out
 }
-
-// named answers the live records that a name stands for; side is where the name was given.
-func (r *Registry) named(ctx context.Context, v View, side, name string) ([]RecordID, error) {
-	var cus CustomerID
-	var rec RecordID
-	switch {
-	case cus.UnmarshalText([]byte(name)) == nil:
-		c, err := follow(ctx, v, cus)
-		if err != nil {
-			return nil, err
-		}
-		var ids []RecordID
-		for _, m := range c.Members {
-			ids = append(ids, m.Record)
-		}
-		return ids, nil
-	case rec.UnmarshalText([]byte(name)) != nil:
-		source, key, ok := strings.Cut(name, "/")
-		if !ok {
-			return nil, event.Errorf(event.Permanent, "validation", side,
-				"this names nobody: name a customer (cus_...), a record (rec_...), or source/key")
-		}
-		rec = r.ids.Record(source, key)
-	}
-	found, err := v.Records(ctx, []RecordID{rec})
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil || !found[0].Live() {
-		return nil, event.Errorf(event.Permanent, "validation", side,
-			"a live record of that name: %w; onefold customer find --source --key, or by what it says, finds its customer", ErrNotFound)
-	}
-	return []RecordID{rec}, nil
-}

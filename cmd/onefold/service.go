@@ -145,7 +145,7 @@ func (s *service) brokerAddress() string {
 
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
-		Customers: s.registry, Steward: s.registry, DeadLetters: s.store, Status: s.status, Now: s.now,
+		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Status: s.status, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

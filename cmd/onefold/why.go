@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,69 +10,51 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
 )
 
 func (p *program) whyCommand() *cobra.Command {
+	return p.pairCommand("why", "Explain why two parties are, or are not, the same: each a customer id, a record id or source/key")
+}
+
+func (p *program) whyNotCommand() *cobra.Command {
+	return p.pairCommand("why-not", "Tell what keeps two parties apart, and what it would take: each a customer id, a record id or source/key")
+}
+
+func (p *program) pairCommand(name, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: "why A B", Args: cobra.ExactArgs(2),
-		Short: "Explain why two parties are, or are not, the same: each a customer id, a record id or source/key",
+		Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.explain(c.Context(), http.MethodGet, "/why", url.Values{"a": {args[0]}, "b": {args[1]}}, nil)
+			return p.explain(c.Context(), http.MethodGet, "/"+name, url.Values{"a": {args[0]}, "b": {args[1]}}, nil)
 		},
 	}
 }
 
-// explanation is customer.Explanation as it comes back: weights are bits there.
-type explanation struct {
-	A, B                 customer.Member
-	CustomerA, CustomerB customer.CustomerID
-	Verdict              string
-	Weight, Threshold    float64
-	Steps                []struct {
-		Comparison, Level, Detail string
-		Weight                    float64
-	}
-	Decision *customer.Decision
-	Keys     []customer.SharedKey
-	Path     []customer.Member
-}
-
 // explain prints what the API explains.
 func (p *program) explain(ctx context.Context, method, path string, query url.Values, body any) error {
-	var raw json.RawMessage
-	if err := p.ask(ctx, method, path, query, body, &raw); err != nil {
+	if err := p.only("table", "json", "ndjson"); err != nil {
 		return err
 	}
-	return p.one(raw, func(w io.Writer) error {
-		var x explanation
-		if err := json.Unmarshal(raw, &x); err != nil {
-			return p.stranger(err)
-		}
-		return x.print(w)
-	})
+	var x customer.Explanation
+	if err := p.ask(ctx, method, path, query, body, &x); err != nil {
+		return err
+	}
+	return p.one(x, func(w io.Writer) error { return printExplanation(w, &x) })
 }
 
-func (x *explanation) print(w io.Writer) error {
+func printExplanation(w io.Writer, x *customer.Explanation) error {
 	fmt.Fprintf(w, "%s\n\n", plain(x.Verdict))
-	side := func(name string, m customer.Member, id customer.CustomerID) []string {
-		return []string{name, m.Record.String(), m.Source + "/" + m.Key, id.String()}
+	side := func(name string, s customer.Side) []string {
+		return []string{name, s.Record.String(), s.Source + "/" + s.Key, s.Customer.String()}
 	}
-	sides := [][]string{side("A", x.A, x.CustomerA), side("B", x.B, x.CustomerB)}
-	if err := table(w, []string{"", "record", "of", "customer"}, sides); err != nil {
+	if err := table(w, []string{"", "record", "of", "customer"}, [][]string{side("A", x.A), side("B", x.B)}); err != nil {
 		return err
 	}
 	if d := x.Decision; d != nil {
 		fmt.Fprintf(w, "\ndecision: %s, %s, %s\n", plain(d.ID), plain(d.Author), d.At.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	var rows [][]string
-	for _, s := range x.Steps {
-		rows = append(rows, []string{s.Comparison, s.Level, bits(s.Weight), s.Detail})
-	}
-	rows = append(rows, []string{"sum", "", bits(x.Weight), ""}, []string{"needed", "", bits(x.Threshold), ""})
 	fmt.Fprintln(w)
-	if err := table(w, []string{"comparison", "level", "bits", "detail"}, rows); err != nil {
+	if err := table(w, []string{"comparison", "level", "bits", "detail"}, evidenceRows(&x.Evidence)); err != nil {
 		return err
 	}
 	var keys []string
@@ -89,69 +70,160 @@ func (x *explanation) print(w io.Writer) error {
 	for _, m := range x.Path {
 		fmt.Fprintf(w, "by way of: %s\n", plain(m.Source+"/"+m.Key))
 	}
+	if len(x.Apart) > 0 {
+		fmt.Fprintln(w, "\nin the way:")
+	}
+	for _, o := range x.Apart {
+		missing := ""
+		if o.Missing > 0 {
+			missing = fmt.Sprintf(" (%.2f bits missing)", o.Missing.Float())
+		}
+		fmt.Fprintf(w, "  %s: %s%s\n", o.Kind, plain(o.Text), missing)
+	}
 	return nil
 }
 
+// evidenceRows lists the steps, and what they come to.
+func evidenceRows(e *customer.Evidence) (rows [][]string) {
+	for _, s := range e.Steps {
+		detail := s.Detail
+		for _, f := range s.Frequencies {
+			detail += fmt.Sprintf("; %s 1 in %d", f.Of, f.OneIn)
+		}
+		rows = append(rows, []string{s.Comparison, s.Level, bits(s.Weight.Float()), detail})
+	}
+	note := fmt.Sprintf("of them %s for the number of records; model %s", bits(e.Prior.Float()), e.Model)
+	return append(rows, []string{"sum", "", bits(e.Weight.Float()), ""},
+		[]string{"needed", "", bits(e.Threshold.Float()), note},
+		[]string{"possible", "", bits(e.Possible.Float()), "from here on a person should look"})
+}
+
+// many writes a number of things.
+func many(n int, noun string) string { return strings.TrimSpace(count(n, noun, "")) }
+
 func bits(w float64) string { return fmt.Sprintf("%+.2f", w) }
 
-func (p *program) decisionCommand(name string, kind customer.DecisionKind, short string) *cobra.Command {
-	c := &cobra.Command{
-		Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
-		Long: short + ".\nThe decision outranks every score and survives later data.",
-	}
-	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
-	reason := c.Flags().String("reason", "", "why, for those who ask later")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		who, err := p.author(*author)
-		if err != nil {
-			return err
-		}
-		wish := console.Wish{Kind: kind, A: args[0], B: args[1], Author: who, Reason: *reason}
-		return p.explain(c.Context(), http.MethodPost, "/decisions", nil, wish)
-	}
-	return c
-}
-
-// author answers who decides: the one who is named, else the user of the environment.
-func (p *program) author(named string) (string, error) {
-	if named == "" {
-		named, _ = p.lookup("USER")
-	}
-	if named == "" {
-		return "", &usage{text: "a decision names its author", hint: "add --author"}
-	}
-	return named, nil
-}
-
-func (p *program) undoCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "undo DECISION", Args: cobra.ExactArgs(1), Short: "Take a decision of merge or split back",
-		Long: "Take a decision of merge or split back. It stays known as undone, but counts no longer.\n" +
-			"customer why shows the decision that stands between two records.",
-	}
-	author := c.Flags().String("author", "", "who takes it back; default the USER of the environment")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		who, err := p.author(*author)
-		if err != nil {
-			return err
-		}
-		if err := p.only("table", "json", "ndjson"); err != nil {
-			return err
-		}
-		var d customer.Decision
-		path := "/decisions/" + escape(args[0]) + "/undo"
-		if err := p.ask(c.Context(), http.MethodPost, path, nil, console.Regret{Author: who}, &d); err != nil {
-			return err
-		}
-		return p.one(d, func(w io.Writer) error {
-			said := "the same"
-			if d.Kind == customer.NotSame {
-				said = "not the same"
+func (p *program) howCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "how ID", Args: cobra.ExactArgs(1),
+		Short: "Tell how a customer came to be of its records, step by step, and what was refused",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.only("table", "json", "ndjson"); err != nil {
+				return err
 			}
-			_, err := fmt.Fprintf(w, "%s, that %s and %s are %s, was taken back by %s; customer why shows how they stand now\n",
-				plain(d.ID), d.A, d.B, said, plain(d.UndoneBy))
-			return err
-		})
+			var m customer.Making
+			if err := p.ask(c.Context(), http.MethodGet, "/customers/"+escape(args[0])+"/how", nil, nil, &m); err != nil {
+				return err
+			}
+			return p.one(m, func(w io.Writer) error { return printMaking(w, &m) })
+		},
 	}
-	return c
+}
+
+func printMaking(w io.Writer, m *customer.Making) error {
+	fmt.Fprintf(w, "%s is made of %s", m.Customer, many(len(m.Members), "record"))
+	if m.Model != "" {
+		fmt.Fprintf(w, ", under model %s", plain(m.Model))
+	}
+	fmt.Fprintln(w)
+	if !m.Current {
+		fmt.Fprintln(w, "the steps lead to something else than what stands: the program or the model has changed since")
+	}
+	if len(m.Steps) > 0 {
+		fmt.Fprintln(w)
+		columns := []string{"step", "by", "left", "right", "decided by", "bits", "needed", "mean", "pairs"}
+		if err := table(w, columns, unionRows(m.Steps)); err != nil {
+			return err
+		}
+	}
+	if len(m.Apart) > 0 {
+		fmt.Fprintln(w, "\nnot joined with others:")
+		rows := unionRows(m.Apart)
+		for i := range rows {
+			rows[i][0] = string(m.Apart[i].Refused)
+		}
+		if err := table(w, []string{"refused by", "by", "left", "right", "between", "bits", "needed", "mean", "pairs"}, rows); err != nil {
+			return err
+		}
+	}
+	if m.Cut {
+		fmt.Fprintln(w, "and more")
+	}
+	return nil
+}
+
+func unionRows(unions []customer.Union) (rows [][]string) {
+	group := func(g customer.Group) string {
+		if g.Step > 0 {
+			return fmt.Sprintf("step %d (%s)", g.Step, many(g.Records, "record"))
+		}
+		return many(g.Records, "record")
+	}
+	for _, u := range unions {
+		row := []string{"", string(u.By), "", "", u.A.Source + "/" + u.A.Key + " ~ " + u.B.Source + "/" + u.B.Key, "", "", "", ""}
+		if u.Step > 0 {
+			row[0] = fmt.Sprint(u.Step)
+		}
+		if u.By == customer.ByAlike {
+			row[2] = many(u.Alike, "record") + " that say the same"
+			rows = append(rows, row)
+			continue
+		}
+		row[2], row[3] = group(u.Left), group(u.Right)
+		if u.By != customer.ByDecision {
+			row[5], row[6] = bits(u.Weight.Float()), bits(u.Threshold.Float())
+		}
+		if u.Pairs > 0 {
+			row[7], row[8] = fmt.Sprintf("%s of %s", bits(u.Sum.Float()/float64(u.Pairs)), bits(u.Margin.Float())), fmt.Sprint(u.Pairs)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (p *program) whyValueCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "why-value ID PATH", Args: cobra.ExactArgs(2),
+		Short:   "Tell why a customer has its value at a path, and what it won against",
+		Example: "  onefold customer why-value cus_0g7v1c8m3k5q2w9x4z6y8b1d3f givenName",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.only("table", "json", "ndjson"); err != nil {
+				return err
+			}
+			var l customer.Lineage
+			path := "/customers/" + escape(args[0]) + "/why-value"
+			if err := p.ask(c.Context(), http.MethodGet, path, url.Values{"path": {args[1]}}, nil, &l); err != nil {
+				return err
+			}
+			return p.one(l, func(w io.Writer) error { return printLineage(w, &l) })
+		},
+	}
+}
+
+func printLineage(w io.Writer, l *customer.Lineage) error {
+	for i := range l.Attributes {
+		a := &l.Attributes[i]
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s: %s\n", plain(a.Path.String()), plain(a.Reason))
+		row := func(name string, c *customer.Claim) []string {
+			at, verified := "", ""
+			if !c.At.IsZero() {
+				at = c.At.UTC().Format("2006-01-02 15:04")
+			}
+			if c.Verified {
+				verified = "yes"
+			}
+			return []string{name, valueText(c.Value), c.Source + "/" + c.Key, at, verified, c.Event}
+		}
+		rows := [][]string{row("won", &a.Claim)}
+		for j := range a.Losers {
+			rows = append(rows, row("lost", &a.Losers[j]))
+		}
+		if err := table(w, []string{"", "value", "of", "since (UTC)", "verified", "event"}, rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	csvtable "github.com/onefold/onefold/adapters/table"
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/explain"
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
 	"github.com/onefold/onefold/event"
@@ -40,6 +41,7 @@ type service struct {
 
 	store      *sqlite.Store
 	registry   *customer.Registry
+	explain    *explain.Explainer
 	broker     *kafka.Broker // nil where the broker is somebody else's
 	client     *kafka.Client
 	subscriber *kafka.Subscriber
@@ -142,7 +144,9 @@ func (s *service) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.registry = customer.NewRegistry(store, match.New(), merge.New(merge.Policy{Trust: s.config.Merge.Trust}), ids)
+	matcher := match.New()
+	s.registry = customer.NewRegistry(store, matcher, merge.New(merge.Policy{Trust: s.config.Merge.Trust}), ids)
+	s.explain = explain.New(store, matcher, s.registry, ids)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 // Config is what the pages stand on.
 type Config struct {
 	Customers Customers
+	Explain   Explain
 	Letters   Letters
 	Status    func(context.Context) (*Status, error)
 	// Sees tells whether whoever asks may see personal data; nil: everybody may.
@@ -34,6 +35,10 @@ type Customers interface {
 	Customer(ctx context.Context, id customer.CustomerID) (*customer.Customer, error)
 	Find(ctx context.Context, q customer.Query) (*customer.Found, error)
 	Timeline(ctx context.Context, id customer.CustomerID, limit int) ([]*customer.Interaction, error)
+}
+
+// Explain is what is asked of how the registry came to its answers.
+type Explain interface {
 	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
 }
 

@@ -114,13 +114,14 @@ func (h *house) Timeline(_ context.Context, _ customer.CustomerID, limit int) ([
 
 func (h *house) Why(_ context.Context, a, _ string) (*customer.Explanation, error) {
 	x := &customer.Explanation{
-		A: customer.Member{Record: alice, Source: h.said, Key: h.text}, B: customer.Member{Record: alyce, Source: "bank", Key: h.text},
-		CustomerA: one, CustomerB: one, Same: true, Verdict: h.said, Threshold: 9 * customer.Bits,
+		A:    customer.Side{Member: customer.Member{Record: alice, Source: h.said, Key: h.text}, Customer: one},
+		B:    customer.Side{Member: customer.Member{Record: alyce, Source: "bank", Key: h.text}, Customer: one},
+		Same: true, Verdict: h.said, Evidence: customer.Evidence{Threshold: 9 * customer.Bits},
 		Keys: []customer.SharedKey{{Type: "email"}, {Type: "name", Generic: true}}, Path: []customer.Member{{Source: h.said, Key: h.text}},
 		Decision: &customer.Decision{Kind: customer.Same, Author: h.said, Reason: h.said, At: noon},
 	}
 	if a == alyce.String() {
-		x.A, x.B, x.Decision = x.B, customer.Member{Record: customer.RecordID{3}, Source: "pos", Key: "9"}, nil
+		x.A, x.B, x.Decision = x.B, customer.Side{Member: customer.Member{Record: customer.RecordID{3}, Source: "pos", Key: "9"}, Customer: one}, nil
 	}
 	for _, w := range h.bits {
 		x.Steps = append(x.Steps, customer.Step{Comparison: "email", Level: h.said, Weight: w, Detail: h.text})
@@ -154,7 +155,7 @@ func (h *house) DeadLetter(_ context.Context, id string) (*event.DeadLetter, err
 
 func (h *house) handler(log io.Writer) http.Handler {
 	return pages.New(pages.Config{
-		Customers: h, Letters: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
+		Customers: h, Explain: h, Letters: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
 		Sees:   func(*http.Request) bool { return !h.masked },
 		Status: func(context.Context) (*pages.Status, error) { return &h.status, h.err },
 		Now:    func() time.Time { return h.now }, Log: slog.New(slog.NewTextHandler(log, nil)),

@@ -70,7 +70,7 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 	a, b := r.URL.Query().Get("a"), r.URL.Query().Get("b")
 	seen := map[customer.Pair]bool{}
 	for _, m := range c.Members[:min(len(c.Members), maxPairs)] {
-		x, err := p.Customers.Why(r.Context(), m.Record.String(), c.ID.String())
+		x, err := p.Explain.Why(r.Context(), m.Record.String(), c.ID.String())
 		if err != nil {
 			why, ok := refused(err)
 			if !ok {
@@ -86,7 +86,8 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 		seen[of] = true
 		chosen := a == x.A.Record.String() && b == x.B.Record.String() || a == "" && out.Shown == nil
 		out.Pairs = append(out.Pairs, pair{
-			Left: member(x.A, sees), Right: member(x.B, sees), Bits: bits(x.Weight), Needed: bits(x.Threshold), How: how(x), Selected: chosen,
+			Left: member(x.A.Member, sees), Right: member(x.B.Member, sees),
+			Bits: bits(x.Weight), Needed: bits(x.Threshold), How: how(x), Selected: chosen,
 			Link: query("/customers/"+c.ID.String(), "a", x.A.Record.String(), "b", x.B.Record.String()) + "#why",
 		})
 		if chosen {
@@ -94,7 +95,7 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 		}
 	}
 	if out.Shown == nil && a != "" && b != "" { // a pair of the reader's own choice
-		x, err := p.Customers.Why(r.Context(), a, b)
+		x, err := p.Explain.Why(r.Context(), a, b)
 		if err != nil {
 			why, ok := refused(err)
 			if !ok {
@@ -124,7 +125,7 @@ func how(x *customer.Explanation) string {
 // newWaterfall lays out an explanation. The bars' exact weights add up to the exact score; should they not, it says so.
 func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
 	out := &waterfall{
-		A: member(x.A, sees), B: member(x.B, sees),
+		A: member(x.A.Member, sees), B: member(x.B.Member, sees),
 		Verdict: inert(x.Verdict), Threshold: bits(x.Threshold), Exact: exactly(x.Weight), Decision: x.Decision,
 	}
 	low, high, sum := min(0, x.Threshold), max(0, x.Threshold), customer.Weight(0)

@@ -20,8 +20,11 @@ const MaxComponent = 2_000
 // first, each joining two clusters if no rule or decision stands between any two of their records and the mean evidence over all
 // cross pairs is above the margin; last the pairs that one personal trait speaks against.
 func (m *Matcher) Cluster(records []*customer.Features, edges []customer.Edge, decisions []customer.Decision) [][]customer.RecordID {
-	g := m.newClustering(records, edges, decisions)
-	var out [][]customer.RecordID
+	return m.newClustering(records, edges, decisions).clusters()
+}
+
+func (g *clustering) clusters() (out [][]customer.RecordID) {
+	g.tell.alike(g)
 	for _, part := range g.parts() {
 		out = append(out, g.divide(part)...)
 	}
@@ -44,6 +47,7 @@ type clustering struct {
 	class   []int            // the first unit with equal features: its pairs weigh the same
 	seen    map[[2]int]int32 // votes of pairs without an edge, by class
 	bearer  []bool           // holds an exclusive number
+	tell    *retelling       // listens, where somebody wants to know how it went
 }
 
 // link is an edge between two numbered units, the smaller first.
@@ -208,6 +212,7 @@ func (g *clustering) parts() [][]int {
 	for _, l := range g.edges[low:] {
 		delete(g.known, [2]int{l.a, l.b})
 	}
+	g.tell.left(g, g.edges[low:])
 	g.edges = g.edges[:low]
 	return g.connected(low)
 }
@@ -262,12 +267,14 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 		d.of[i] = k
 		d.members = append(d.members, []int{i})
 	}
+	g.tell.begin(customer.ByDecision)
 	for _, l := range g.same {
 		if in[l.a] {
 			d.join(l, func(x, y []int) bool { return !d.decidedApart(x, y) })
 		}
 	}
-	pass := func(which func(l *link) bool, may func(x, y []int) bool) {
+	pass := func(by customer.By, which func(l *link) bool, may func(x, y []int) bool) {
+		g.tell.begin(by)
 		clear(d.refused)
 		for i := range g.edges {
 			if l := &g.edges[i]; in[l.a] && which(l) {
@@ -276,12 +283,15 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 		}
 	}
 	free := func(x, y []int) bool { return !d.decidedApart(x, y) && !d.barred(x, y) }
-	pass(func(l *link) bool { return l.rule == customer.MustLink }, free)
+	pass(customer.ByRule, func(l *link) bool { return l.rule == customer.MustLink }, free)
 	scored := func(l *link) bool { return l.rule == customer.NoRule && l.over >= 0 }
-	pass(func(l *link) bool { return scored(l) && !l.against }, func(x, y []int) bool { return free(x, y) && d.mean(x, y, false) })
-	pass(func(l *link) bool { return scored(l) && l.against && !l.twins }, func(x, y []int) bool {
+	pass(customer.ByEvidence, func(l *link) bool { return scored(l) && !l.against }, func(x, y []int) bool {
+		return free(x, y) && d.mean(x, y, false)
+	})
+	pass(customer.ByContradicted, func(l *link) bool { return scored(l) && l.against && !l.twins }, func(x, y []int) bool {
 		return (d.lone(x) || d.lone(y)) && free(x, y) && d.mean(x, y, true) && !d.housemate(part, x, y)
 	})
+	g.tell.twins(d, in)
 	var out [][]customer.RecordID
 	for _, is := range d.members {
 		if len(is) == 0 {
@@ -297,16 +307,15 @@ func (g *clustering) divide(part []int) [][]customer.RecordID {
 	return out
 }
 
-// lone tells a cluster of one record: what was said twice is no slip.
-func (d *division) lone(x []int) bool { return len(x) == 1 && len(d.records[x[0]]) == 1 }
-
 // join joins the clusters of a link's records, if they may. Two clusters are asked about once until one of them grows.
 func (d *division) join(l link, may func(x, y []int) bool) {
 	x, y := d.of[l.a], d.of[l.b]
 	if x == y || d.refused[[2]int{min(x, y), max(x, y)}] {
 		return
 	}
-	if !may(d.members[x], d.members[y]) {
+	joins := may(d.members[x], d.members[y])
+	d.tell.asked(d, l, x, y, joins)
+	if !joins {
 		d.refused[[2]int{min(x, y), max(x, y)}] = true
 		return
 	}
@@ -316,84 +325,4 @@ func (d *division) join(l link, may func(x, y []int) bool) {
 	for _, i := range d.members[z] {
 		d.of[i] = z
 	}
-}
-
-func (d *division) decidedApart(x, y []int) bool {
-	return len(d.apart) > 0 && d.anyPair(x, y, func(a, b int) bool { return d.apart[[2]int{a, b}] })
-}
-
-// barred tells whether a rule stands between two clusters: exclusive numbers that differ.
-func (d *division) barred(x, y []int) bool {
-	return d.anyPair(x, y, func(a, b int) bool {
-		if d.bearer[a] && d.bearer[b] {
-			return conflict(d.nodes[a].Identifiers, d.nodes[b].Identifiers, d.excused)
-		}
-		l := d.known[[2]int{a, b}]
-		return l != nil && l.rule == customer.CannotLink
-	})
-}
-
-func (d *division) anyPair(x, y []int, is func(a, b int) bool) bool {
-	for _, i := range x {
-		for _, j := range y {
-			if is(min(i, j), max(i, j)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// mean tells whether the mean evidence over all cross pairs of two clusters is above the margin. A contradicted pair
-// counts by its weight once its own turn has come.
-func (d *division) mean(x, y []int, contradicted bool) bool {
-	sum := int64(0)
-	for _, i := range x {
-		for _, j := range y {
-			sum += int64(d.between(min(i, j), max(i, j), contradicted))
-		}
-	}
-	return sum >= int64(d.m.model.Weights.Cluster.Margin)*int64(len(x)*len(y))
-}
-
-// between answers the vote of a pair, from its edge or by comparing it.
-func (g *clustering) between(a, b int, contradicted bool) customer.Weight {
-	if l := g.known[[2]int{a, b}]; l != nil {
-		if l.rule == customer.MustLink {
-			return g.m.model.Weights.Cluster.Most
-		}
-		if l.against && contradicted {
-			return g.m.clamped(l.over)
-		}
-		return l.vote
-	}
-	key := [2]int{min(g.class[a], g.class[b]), max(g.class[a], g.class[b])}
-	if v, ok := g.seen[key]; ok {
-		return customer.Weight(v)
-	}
-	e := g.m.compare(g.nodes[a], g.nodes[b])
-	v := g.m.vote(e.weight, e.threshold, e.levels[:], e.against)
-	g.seen[key] = int32(v)
-	return v
-}
-
-// housemate tells whether somebody else lives with a contradicted pair: a record of the same family name and place that differs
-// from the single one in given name and birth date. Then they are a family, and the pair may be twins.
-func (d *division) housemate(part, x, y []int) bool {
-	for _, single := range [][]int{x, y} {
-		if !d.lone(single) {
-			continue
-		}
-		for _, i := range part {
-			if i == single[0] || slices.Contains(x, i) || slices.Contains(y, i) {
-				continue
-			}
-			e := d.m.compare(d.nodes[single[0]], d.nodes[i])
-			if e.levels[cFamily] >= nameAlike && e.levels[cPlace] == placeSame && e.levels[cGiven] == nameDiffers &&
-				(e.levels[cBirth] == birthDiffers || e.levels[cBirth] == birthDecade) {
-				return true
-			}
-		}
-	}
-	return false
 }

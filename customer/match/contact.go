@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Limits of an address in the mail (RFC 5321 4.5.3.1).
@@ -46,7 +47,7 @@ func nobody(local string) bool {
 		"x", "aa", "fake":
 		return true
 	}
-	return empty(local)
+	return spelling.Placeholder(local)
 }
 
 // role tells the boxes of a function (RFC 2142 and usage): whoever writes from one is a post, not a person.
@@ -85,10 +86,10 @@ const (
 // telephone reads a number into E.164 where it tells its country or region does, else into its digits; empty for
 // placeholders.
 func telephone(s, region string) string {
-	if len(s) > maxText {
+	if len(s) > spelling.MaxText {
 		return ""
 	}
-	s = strings.TrimPrefix(strings.TrimSpace(toASCII(s)), "tel:")
+	s = strings.TrimPrefix(strings.TrimSpace(spelling.Folded(s)), "tel:")
 	if ext := strings.IndexAny(s, ";x#e"); ext > minDigits { // an extension is another desk, not another party
 		s = s[:ext]
 	}
@@ -138,7 +139,7 @@ func repeated(digits string) bool {
 // country answers the two letters of a country (ISO 3166-1) from its code of two or three letters or three digits.
 func country(s string) string {
 	s = strings.ToUpper(strings.TrimSpace(s))
-	if len(s) < 2 || len(s) > 3 || !ascii(s) {
+	if len(s) < 2 || len(s) > 3 || !spelling.IsASCII(s) {
 		return ""
 	}
 	r, err := language.ParseRegion(s)

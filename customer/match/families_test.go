@@ -79,7 +79,7 @@ func TestTwinsAreTwo(t *testing.T) {
 func TestNeighbours(t *testing.T) {
 	m := match.New()
 	level := func(a, b string) string {
-		for _, s := range m.Explain(m.Standardise(resident("a", "Ana", "", a)), m.Standardise(resident("b", "Ana", "", b))) {
+		for _, s := range m.Explain(m.Standardise(resident("a", "Ana", "", a)), m.Standardise(resident("b", "Ana", "", b))).Steps {
 			if s.Comparison == "place" {
 				return s.Level
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // DefaultCap is how many distinct holders a key may have before it is too common to propose anybody.
@@ -90,11 +91,11 @@ func (k *keyring) prepare() {
 	f := k.f
 	if len(f.Given) > 0 && f.Given[0] != "" {
 		k.given = f.Given[0]
-		k.givenSound, k.initial = sound(k.given), k.given[:1]
+		k.givenSound, k.initial = spelling.Sound(k.given), k.given[:1]
 	}
 	if len(f.Family) > 0 {
 		k.family = strings.Join(f.Family, "")
-		k.famSound = sound(k.family)
+		k.famSound = spelling.Sound(k.family)
 	}
 	if f.Birth.Year > 0 {
 		k.year = strconv.Itoa(f.Birth.Year)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Matcher matches under one model. It implements customer.Matcher, and is safe for concurrent use.
@@ -99,7 +100,7 @@ func surveyHouseholds(all []*customer.Features) (r Rate) {
 		for i, a := range fs {
 			for _, b := range fs[:i] {
 				r.Pairs++
-				if a.Given[0] != b.Given[0] && winkler(a.Given[0], b.Given[0]) < 830 && birth(a.Birth, b.Birth) <= birthDecade {
+				if a.Given[0] != b.Given[0] && spelling.Likeness(a.Given[0], b.Given[0]) < 830 && birth(a.Birth, b.Birth) <= birthDecade {
 					r.Differ++
 				}
 			}
@@ -108,14 +109,19 @@ func surveyHouseholds(all []*customer.Features) (r Rate) {
 	return r
 }
 
-// Explain answers the steps whose weights add up to the edge's, exactly; a rule is a step without weight. Details hold
+// Explain answers what Score weighs, in steps whose weights add up to the edge's, exactly; a rule is a step without weight. Details hold
 // personal data.
-func (m *Matcher) Explain(a, b *customer.Features) []customer.Step {
+func (m *Matcher) Explain(a, b *customer.Features) customer.Evidence {
 	x, y := ordered(a, b)
 	e := m.compare(x, y)
-	var steps []customer.Step
+	out := customer.Evidence{
+		Model: m.model.Version, Weight: e.weight, Threshold: e.threshold, Possible: e.threshold - m.model.Weights.Threshold.Possible,
+		Prior: m.size, Rule: e.rule,
+	}
 	add := func(comparison, level string, w customer.Weight, detail string) {
-		steps = append(steps, customer.Step{Comparison: comparison, Level: level, Weight: w, Detail: detail})
+		out.Steps = append(out.Steps, customer.Step{
+			Comparison: comparison, Level: level, Weight: w, Detail: detail, Frequencies: m.rarity(comparison, x, y),
+		})
 	}
 	if e.levels[cGiven]|e.levels[cFamily]|e.levels[cMiddle] != 0 || e.weights[cMiddle] != 0 {
 		detail := fmt.Sprintf("%s ~ %s", nameText(x), nameText(y))
@@ -151,7 +157,7 @@ func (m *Matcher) Explain(a, b *customer.Features) []customer.Step {
 	if e.rule != customer.NoRule {
 		add("rule", string(e.rule), 0, e.why)
 	}
-	return steps
+	return out
 }
 
 // nameLevel writes how the parts of the names fit.
@@ -325,43 +331,12 @@ func accuracy(precision, recall float64) Accuracy {
 	return a
 }
 
-func (m *Matcher) clamped(over customer.Weight) customer.Weight {
-	p := &m.model.Weights.Cluster
-	return min(max(over, p.Least), p.Most)
-}
-
-// vote answers what a pair says in the mean: its weight over the threshold within bounds. A pair that says little counts little,
-// not "no"; one that differs in given name and birth date says "no".
-func (m *Matcher) vote(weight, threshold customer.Weight, levels []uint8, against bool) customer.Weight {
-	p := &m.model.Weights.Cluster
-	if len(levels) < comparisons {
-		return m.clamped(weight - threshold)
-	}
-	given, date := levels[cGiven], levels[cBirth]
-	switch {
-	case given == nameDiffers && (date == birthDiffers || date == birthDecade) && m.model.Snapshot.Households.Live():
-		return p.Both
-	case given >= nameClose && date == birthDiffers && levels[cEmail] < emailLocal && m.model.Snapshot.Households.Live():
-		return p.Namesake
-	case against:
-		return p.Contradicted
-	case given != nameDiffers && levels[cFamily] != nameDiffers && levels[cIdentifier] != idDiffers:
-		return max(m.clamped(weight-threshold), p.Quiet)
-	}
-	return m.clamped(weight - threshold)
-}
-
 // strongerLink puts what binds first: rules, then weight over the threshold, then the order of records.
 func strongerLink(x, y link) int {
 	return cmp.Or(
 		trueFirst(x.rule == customer.MustLink, y.rule == customer.MustLink), cmp.Compare(y.over, x.over),
 		cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b), strings.Compare(string(x.rule), string(y.rule)),
 	)
-}
-
-// twins tells, of a contradicted pair, whether it is the given name that speaks against, and no e-mail speaks for.
-func twins(levels []uint8) bool {
-	return len(levels) == comparisons && levels[cGiven] < nameClose && levels[cEmail] < emailLocal
 }
 
 // issued names an identifier; no unit of a clustering is called so.

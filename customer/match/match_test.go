@@ -271,7 +271,8 @@ func TestScoreIsSymmetricAndExplained(t *testing.T) {
 			t.Fatalf("another order gives another edge:\n%s", diff)
 		}
 		sum := customer.Weight(0)
-		steps := m.Explain(a, b)
+		said := m.Explain(a, b)
+		steps := said.Steps
 		for _, s := range steps {
 			if s.Comparison == "" || s.Level == "" || s.Level == "missing" {
 				t.Errorf("a step without a name: %+v", s)
@@ -281,7 +282,7 @@ func TestScoreIsSymmetricAndExplained(t *testing.T) {
 		if sum != e.Weight {
 			t.Fatalf("the steps add up to %v, the edge weighs %v: %+v", sum.Float(), e.Weight.Float(), steps)
 		}
-		if diff := cmp.Diff(steps, m.Explain(b, a)); diff != "" {
+		if diff := cmp.Diff(said, m.Explain(b, a)); diff != "" {
 			t.Fatalf("another order explains otherwise:\n%s", diff)
 		}
 		if len(e.Levels) == 0 || e.NodePair != customer.NewNodePair(a.Node, b.Node) {
@@ -474,7 +475,7 @@ func TestPairs(t *testing.T) {
 			p := meet(match.New(), record("a", c.a...), record("b", c.b...))
 			e, _ := p.m.Score(p.nodes[0], p.nodes[1])
 			if got := p.same("a", "b"); got != c.same || e.Rule != c.rule {
-				t.Errorf("same %v rule %q, want %v %q; %.1f of %.1f bits: %+v", got, e.Rule, c.same, c.rule, e.Weight.Float(), e.Threshold.Float(), p.m.Explain(p.nodes[0], p.nodes[1]))
+				t.Errorf("same %v rule %q, want %v %q; %.1f of %.1f bits: %+v", got, e.Rule, c.same, c.rule, e.Weight.Float(), e.Threshold.Float(), p.m.Explain(p.nodes[0], p.nodes[1]).Steps)
 			}
 		})
 	}

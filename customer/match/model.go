@@ -201,12 +201,15 @@ type frequencies struct {
 
 const referenceRecords = 1000
 
+// agreeing is the share of one party's records that agree in such a value.
+const agreeing = .8
+
 func newFrequencies(t Trait, seen Counts, shares map[string]float64) *frequencies {
 	f := &frequencies{trait: t, known: make(map[string]customer.Weight, len(shares)+len(seen.Of))}
 	share := func(value string) float64 { return max(shares[value], 1/float64(t.Unseen)) }
 	weigh := func(count int64, p0 float64) customer.Weight {
 		p := (float64(count) + referenceRecords*p0) / (float64(seen.Present) + referenceRecords)
-		return min(max(bits(math.Log2(.8/p)), t.Least), t.Most)
+		return min(max(bits(math.Log2(agreeing/p)), t.Least), t.Most)
 	}
 	for value := range shares {
 		f.known[value] = weigh(seen.Of[value], share(value))

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Words around a name that are no part of it.
@@ -98,7 +99,7 @@ const maxName = 6
 
 // given answers the words of a given name: "Ana María" is two.
 func (s *standard) given(text string) []string {
-	out := slices.DeleteFunc(worded(text), numeric)
+	out := slices.DeleteFunc(spelling.Said(text), numeric)
 	for len(out) > 1 && honorific(out[0]) {
 		out = out[1:]
 	}
@@ -107,7 +108,7 @@ func (s *standard) given(text string) []string {
 
 // family answers the words of a family name, without particles and generation.
 func (s *standard) family(text string) []string {
-	out := worded(text)
+	out := spelling.Said(text)
 	for len(out) > 1 {
 		last := out[len(out)-1]
 		if g := suffix(last); g != "" {
@@ -128,8 +129,8 @@ func (s *standard) family(text string) []string {
 // family name only.
 func (s *standard) full(text string) {
 	f := s.f
-	if before, after, ok := strings.Cut(text, ","); ok && !empty(before) && !empty(after) {
-		switch words := tokens(after); {
+	if before, after, ok := strings.Cut(text, ","); ok && !spelling.Placeholder(before) && !spelling.Placeholder(after) {
+		switch words := spelling.Words(after); {
 		case slices.ContainsFunc(words, noble):
 			text = before
 		case suffix(strings.Join(words, "")) == "":
@@ -139,7 +140,7 @@ func (s *standard) full(text string) {
 		}
 	}
 	two := strings.ContainsAny(text, "&+/")
-	words := s.trimmed(worded(text))
+	words := s.trimmed(spelling.Said(text))
 	if at := slices.IndexFunc(words, and); at > 0 && at < len(words)-1 {
 		two = true
 	}
@@ -190,7 +191,7 @@ func (s *standard) trimmed(words []string) []string {
 
 // organisation answers an organisation's name without its legal form, in single blanks.
 func organisation(text string) string {
-	words := undotted(worded(text))
+	words := undotted(spelling.Said(text))
 	core := slices.DeleteFunc(slices.Clone(words), legalForm)
 	if len(core) == 0 {
 		core = words
@@ -213,7 +214,7 @@ func undotted(words []string) []string {
 
 // isOrganisation tells a name that no person has. A form counts at the end, or at the start as in Eastern Europe.
 func isOrganisation(text string) bool {
-	words := undotted(tokens(text))
+	words := undotted(spelling.Words(text))
 	if len(words) < 2 {
 		return false
 	}
@@ -234,7 +235,7 @@ func (s *standard) readName(texts map[string]string) {
 	nameless := len(f.Given) == 0 && len(f.Family) == 0
 	switch {
 	case strings.HasPrefix(kind, "organi"),
-		kind == "" && nameless && (!empty(legal) || isOrganisation(full)):
+		kind == "" && nameless && (!spelling.Placeholder(legal) || isOrganisation(full)):
 		f.Organisation = true
 		f.Given, f.Family, f.Suffix = nil, nil, ""
 		if f.Name = organisation(legal); f.Name == "" {
@@ -248,7 +249,7 @@ func (s *standard) readName(texts map[string]string) {
 		full, more = aside(full)
 		s.full(full)
 	}
-	if g := suffix(strings.Join(tokens(texts["honorificSuffix"]), "")); g != "" {
+	if g := suffix(strings.Join(spelling.Words(texts["honorificSuffix"]), "")); g != "" {
 		f.Suffix = g
 	}
 	for !f.Unsplit && len(f.Given) > 1 && len(f.Given[len(f.Given)-1]) == 1 { // "Ana M."
@@ -269,7 +270,7 @@ func (s *standard) readName(texts map[string]string) {
 func aside(text string) (bare, inside string) {
 	before, rest, open := strings.Cut(text, "(")
 	in, after, closed := strings.Cut(rest, ")")
-	if !open || !closed || empty(before) {
+	if !open || !closed || spelling.Placeholder(before) {
 		return text, ""
 	}
 	return before + " " + after, in
@@ -278,8 +279,8 @@ func aside(text string) (bare, inside string) {
 // also puts the words of another writing of the name, which the parts do not have, to the middle names: a name before a marriage, the
 // name of a title. Of a name in one field all words are there already.
 func (s *standard) also(text string) {
-	if f := s.f; !empty(text) && !isOrganisation(text) {
-		for _, w := range s.trimmed(worded(text)) {
+	if f := s.f; !spelling.Placeholder(text) && !isOrganisation(text) {
+		for _, w := range s.trimmed(spelling.Said(text)) {
 			known := slices.Contains(f.Given, w) || slices.Contains(f.Family, w) || slices.Contains(f.Middle, w)
 			if len(w) > 1 && !known && !noble(w) && !honorific(w) && suffix(w) == "" && len(f.Middle) < maxName {
 				f.Middle = append(f.Middle, w)
@@ -291,7 +292,7 @@ func (s *standard) also(text string) {
 // givenOfMail reads a missing given name from an address like given.family99@.
 func givenOfMail(f *customer.Features) []string {
 	for i := range f.Emails {
-		local := strings.TrimRight(toASCII(f.Emails[i].Local), "0123456789")
+		local := strings.TrimRight(spelling.Folded(f.Emails[i].Local), "0123456789")
 		at := strings.IndexAny(local, "._-")
 		if at < 3 || f.Emails[i].Role {
 			continue

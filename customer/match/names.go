@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Levels of likeness of two names, the better the higher.
@@ -151,7 +152,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		}
 		return nameDiffers
 	}
-	d := edits(a, b)
+	d := spelling.Edits(a, b)
 	if syllabic(a) || syllabic(b) {
 		return signs(a, b, d)
 	}
@@ -161,7 +162,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 	if given && m.pets.direct(a, b) {
 		return namePet
 	}
-	alike := winkler(a, b)
+	alike := spelling.Likeness(a, b)
 	switch {
 	case alike >= 920, d == 2 && len(a) >= 6:
 		return nameClose
@@ -169,7 +170,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return namePrefix
 	case alike >= 830, anagrams(a, b):
 		return nameAlike
-	case given && m.pets.class(a, b), len(a) >= 3 && sound(a) == sound(b):
+	case given && m.pets.class(a, b), len(a) >= 3 && spelling.Sound(a) == spelling.Sound(b):
 		return nameSound
 	case alike >= 700:
 		return nameFaint
@@ -196,7 +197,7 @@ func signs(a, b string, edits int) uint8 {
 
 // anagrams tells words of the same letters in another order.
 func anagrams(a, b string) bool {
-	if len(a) != len(b) || len(a) < 3 || len(a) > maxWord {
+	if len(a) != len(b) || len(a) < 3 || len(a) > spelling.MaxWord {
 		return false
 	}
 	x, y := []byte(a), []byte(b)
@@ -367,7 +368,7 @@ func middle(a, b []string) uint8 {
 	}
 	for _, x := range a {
 		for _, y := range b {
-			if x == y || (len(x) == 1 || len(y) == 1) && x[0] == y[0] || edits(x, y) == 1 && min(len(x), len(y)) >= 3 {
+			if x == y || (len(x) == 1 || len(y) == 1) && x[0] == y[0] || spelling.Edits(x, y) == 1 && min(len(x), len(y)) >= 3 {
 				return 2
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Levels of two places.
@@ -57,7 +58,7 @@ func (m *Matcher) place(a, b *customer.Place) (sum, most customer.Weight) {
 		sum += w
 		most += c
 	}
-	otherHouse := a.Number != "" && b.Number != "" && edits(a.Number, b.Number) > 1
+	otherHouse := a.Number != "" && b.Number != "" && spelling.Edits(a.Number, b.Number) > 1
 	if a.Street != "" && b.Street != "" {
 		w := p.StreetDiffer
 		switch {
@@ -124,7 +125,7 @@ func near(a, b string) bool {
 	if min(len(a), len(b)) < 4 || numeric(a) || numeric(b) {
 		return false
 	}
-	return edits(a, b) <= 2 || winkler(a, b) >= 920 || strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
+	return spelling.Edits(a, b) <= 2 || spelling.Likeness(a, b) >= 920 || strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 }
 
 func numeric(s string) bool { return strings.Trim(s, "0123456789") == "" }
@@ -135,7 +136,7 @@ func (m *Matcher) trait(a, b string, f *frequencies) (weight, most customer.Weig
 	switch {
 	case a == b:
 		return most, most
-	case min(len(a), len(b)) >= 3 && edits(a, b) == 1, near(a, b):
+	case min(len(a), len(b)) >= 3 && spelling.Edits(a, b) == 1, near(a, b):
 		return max(most-m.model.Weights.Place.Near, f.trait.Differ), most
 	}
 	return f.trait.Differ, most
@@ -145,19 +146,19 @@ func (m *Matcher) trait(a, b string, f *frequencies) (weight, most customer.Weig
 func (s *standard) address(v customer.Value) {
 	at := func(name string) string { return v.Parts[name] }
 	p := customer.Place{
-		City: joined(at("addressLocality")), Region: joined(firstText(at("addressRegionCode"), at("addressRegion"))),
+		City: spelling.Joined(at("addressLocality")), Region: spelling.Joined(firstText(at("addressRegionCode"), at("addressRegion"))),
 		Postcode: postcode(at("postalCode")), Country: country(at("addressCountry")),
-		Extra: joined(at("extendedAddress")),
+		Extra: spelling.Joined(at("extendedAddress")),
 	}
-	if name := at("streetName"); !empty(name) {
+	if name := at("streetName"); !spelling.Placeholder(name) {
 		p.Street, p.Number = street(name)
-		if n := joined(at("buildingNumber")); n != "" {
+		if n := spelling.Joined(at("buildingNumber")); n != "" {
 			p.Number = n
 		}
 	} else {
 		p.Street, p.Number = street(at("streetAddress"))
 	}
-	if box := joined(at("postOfficeBoxNumber")); box != "" && p.Street == "" {
+	if box := spelling.Joined(at("postOfficeBoxNumber")); box != "" && p.Street == "" {
 		p.Street, p.Number = "po box", box
 	}
 	lines(&p, at("addressLines"), v.Text)
@@ -172,7 +173,7 @@ func (s *standard) address(v customer.Value) {
 
 func firstText(texts ...string) string {
 	for _, t := range texts {
-		if !empty(t) {
+		if !spelling.Placeholder(t) {
 			return t
 		}
 	}
@@ -185,11 +186,11 @@ func lines(p *customer.Place, texts ...string) {
 	var all [][]string
 	town := -1
 	for _, text := range texts {
-		if len(text) > maxText {
-			text = text[:maxText]
+		if len(text) > spelling.MaxText {
+			text = text[:spelling.MaxText]
 		}
 		for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' || r == ';' || r == '|' }) {
-			if words := worded(line); len(words) > 0 {
+			if words := spelling.Said(line); len(words) > 0 {
 				if len(words) > 1 && len(words[0]) >= 4 && hasDigit(words[0]) && !hasDigit(words[1]) {
 					town = len(all)
 				}
@@ -212,7 +213,7 @@ func hasDigit(s string) bool { return strings.ContainsAny(s, "0123456789") }
 
 // postcode answers the letters and digits of a postcode in capitals; of a code of the United States the first five.
 func postcode(s string) string {
-	if empty(s) || len(s) > 16 {
+	if spelling.Placeholder(s) || len(s) > 16 {
 		return ""
 	}
 	code := compact(s)
@@ -227,7 +228,7 @@ func postcode(s string) string {
 
 // street parts a line into the street's name, in one way of writing, and its number.
 func street(s string) (name, number string) {
-	words := worded(s)
+	words := spelling.Said(s)
 	for i, w := range words {
 		if i > 0 && (w == "apt" || w == "apartment" || w == "unit" || w == "suite" || w == "flat") {
 			words = words[:i]

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Limits of what is matched on (invariant 10). What is over them, in the order of values, is kept in the record only.
@@ -67,8 +68,8 @@ func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 	s.readName(texts)
 	s.f.Gender = gender(texts["gender"])
 	s.f.Birth = date(texts["birthDate"])
-	s.f.BirthPlace = joined(texts["birthPlace"])
-	s.f.Job = joined(texts["jobTitle"])
+	s.f.BirthPlace = spelling.Joined(texts["birthPlace"])
+	s.f.Job = spelling.Joined(texts["jobTitle"])
 	s.f.Node = node(s.f)
 	return s.f
 }
@@ -147,7 +148,7 @@ func (s *standard) link(id string) {
 }
 
 func gender(s string) string {
-	switch toASCII(strings.TrimSpace(s)) {
+	switch spelling.Folded(strings.TrimSpace(s)) {
 	case "m", "male", "man", "mann", "herr", "h", "homme", "hombre", "masculino", "masculin", "mannlich", "maennlich", "varon", "uomo",
 		"maschio", "muz", "muzh", "muzhskoi", "mezczyzna", "boy", "男", "男性", "남", "남성", "남자":
 		return "m"
@@ -166,7 +167,7 @@ func (s *standard) identifier(parts map[string]string, verified bool) {
 		Type: strings.TrimSpace(parts["type"]), Issuer: strings.TrimSpace(parts["issuer"]), Value: strings.TrimSpace(parts["value"]),
 		Strength: customer.Strength(strings.ToUpper(strings.TrimSpace(parts["strength"]))), Verified: verified,
 	}
-	if id.Type == "" || len(id.Value) > maxText {
+	if id.Type == "" || len(id.Value) > spelling.MaxText {
 		return
 	}
 	if official(id.Type) {
@@ -220,7 +221,7 @@ func compact(s string) string {
 // hollow tells a placeholder: words for nothing, zeros, and of official numbers one digit repeated or 123456789.
 func hollow(id *customer.Identifier) bool {
 	v := id.Value
-	if empty(v) || strings.Trim(v, "0-. ") == "" {
+	if spelling.Placeholder(v) || strings.Trim(v, "0-. ") == "" {
 		return true
 	}
 	if !official(id.Type) {

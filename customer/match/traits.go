@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
 
 // Levels of two birth dates, the better the higher.
@@ -65,7 +66,7 @@ func birthPartly(a, b customer.Date) uint8 {
 
 func birthWhole(a, b customer.Date) uint8 {
 	da, db := digits(a), digits(b)
-	slips := alignment(da[:], db[:])
+	slips := spelling.Alignment(da[:], db[:])
 	swapped := a.Year == b.Year && a.Month == b.Day && a.Day == b.Month
 	years, days := abs(a.Year-b.Year), abs(dayNumber(a)-dayNumber(b))
 	switch {
@@ -147,7 +148,7 @@ func mail(a, b *customer.Email) uint8 {
 	case a.Role || b.Role:
 		return emailDiffers
 	case a.Local == b.Local && len(a.Local) >= 4:
-		if edits(a.Domain, b.Domain) <= 2 {
+		if spelling.Edits(a.Domain, b.Domain) <= 2 {
 			return emailSlip
 		}
 		return emailLocal
@@ -159,9 +160,9 @@ func mail(a, b *customer.Email) uint8 {
 
 // slipped tells whether two addresses differ by at most two slips.
 func slipped(a, b *customer.Email) bool {
-	local, domain := edits(a.Local, b.Local), 0
+	local, domain := spelling.Edits(a.Local, b.Local), 0
 	if a.Domain != b.Domain {
-		domain = edits(a.Domain, b.Domain)
+		domain = spelling.Edits(a.Domain, b.Domain)
 	}
 	return local+domain <= 2
 }
@@ -169,7 +170,7 @@ func slipped(a, b *customer.Email) bool {
 // spells tells which of a person's names the local part of an address spells; an initial before the family name counts, and so do
 // two initials that are all of it.
 func spells(local string, given, family []string) (g, f bool) {
-	local = strings.TrimRight(toASCII(local), "0123456789")
+	local = strings.TrimRight(spelling.Folded(local), "0123456789")
 	for _, name := range family {
 		f = f || len(name) >= 3 && strings.Contains(local, name)
 	}
@@ -196,7 +197,7 @@ func letterOnly(r rune) rune {
 // oneOf tells the address of one person of a family, not of all: something stands before the family name or its initial, or
 // behind it (v.clark, ellis.h, jt40).
 func oneOf(local string, family []string) bool {
-	local = strings.TrimRight(toASCII(local), "0123456789")
+	local = strings.TrimRight(spelling.Folded(local), "0123456789")
 	if letters := strings.Map(letterOnly, local); len(letters) == 2 && len(family) > 0 && family[0] != "" {
 		return letters[1] == family[0][0]
 	}
@@ -237,7 +238,7 @@ func phone(a, b string) uint8 {
 			return phoneEqual
 		}
 	}
-	if len(a) >= 9 && len(b) >= 9 && edits(a, b) == 1 {
+	if len(a) >= 9 && len(b) >= 9 && spelling.Edits(a, b) == 1 {
 		return phoneSlip
 	}
 	return phoneDiffers
@@ -280,7 +281,7 @@ func identifier(a, b *customer.Identifier) uint8 {
 		return idWeak
 	case !personal(a.Type):
 		return idMissing
-	case len(a.Value) >= 6 && edits(a.Value, b.Value) == 1:
+	case len(a.Value) >= 6 && spelling.Edits(a.Value, b.Value) == 1:
 		return idSlip
 	}
 	return idDiffers
@@ -326,7 +327,7 @@ func conflict(a, b []customer.Identifier, excused func(x, y *customer.Identifier
 			if x.Type != y.Type || x.Issuer != y.Issuer || !exclusive(x) || !exclusive(y) || x.Value == y.Value {
 				continue
 			}
-			if holds(a, y) || holds(b, x) || personal(x.Type) && edits(x.Value, y.Value) <= 1 || excused(x, y) {
+			if holds(a, y) || holds(b, x) || personal(x.Type) && spelling.Edits(x.Value, y.Value) <= 1 || excused(x, y) {
 				continue
 			}
 			return true

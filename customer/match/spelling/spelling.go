@@ -1,4 +1,6 @@
-package match
+// Package spelling brings texts into the form in which they compare, and says how alike two words are: by letters and by sound. It is
+// pure, and knows nothing of people.
+package spelling
 
 import (
 	"strings"
@@ -8,19 +10,19 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxText bounds the bytes of a value that are looked at (invariant 10); what is longer is cut, for matching only.
-const maxText = 512
+// MaxText bounds the bytes of a value that are looked at (invariant 10); what is longer is cut, for matching only.
+const MaxText = 512
 
-// toASCII answers a text in lower case, in compatibility form (Unicode NFKC), without accents, and with Greek, Cyrillic and the
+// Folded answers a text in lower case, in compatibility form (Unicode NFKC), without accents, and with Greek, Cyrillic and the
 // special letters of Latin written in ASCII. Other scripts stay as they are. Invalid UTF-8 is left out.
-func toASCII(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
+func Folded(s string) string {
+	if len(s) > MaxText {
+		s = s[:MaxText]
 	}
 	if plain(s) {
 		return s
 	}
-	if ascii(s) {
+	if IsASCII(s) {
 		return strings.ToLower(s)
 	}
 	var b strings.Builder
@@ -113,10 +115,10 @@ func greek(i int) string {
 	}[i]
 }
 
-// tokens answers the words of a text in matching form; an apostrophe or a dot does not part a word, a dot after one letter
+// Words answers the words of a text in matching form; an apostrophe or a dot does not part a word, a dot after one letter
 // does. At most maxTokens.
-func tokens(s string) []string {
-	s = toASCII(s)
+func Words(s string) []string {
+	s = Folded(s)
 	var out []string
 	word := make([]byte, 0, 32)
 	end := func() {
@@ -141,9 +143,9 @@ func tokens(s string) []string {
 // maxTokens bounds the words of one value (invariant 10).
 const maxTokens = 12
 
-// empty tells a text that stands for nothing: what people and programs write into a field that must be filled.
-func empty(s string) bool {
-	s = strings.Trim(toASCII(s), " \t\r\n.,;:-_/\\#*?'\"()[]<>")
+// Placeholder tells a text that stands for nothing: what people and programs write into a field that must be filled.
+func Placeholder(s string) bool {
+	s = strings.Trim(Folded(s), " \t\r\n.,;:-_/\\#*?'\"()[]<>")
 	switch s {
 	case "", "n/a", "na", "n.a", "nil", "null", "none", "no", "nan", "undefined", "unknown", "unbekannt", "inconnu",
 		"desconocido", "sconosciuto", "onbekend", "test", "tester", "testing", "dummy", "sample", "example", "tbd", "tba", "todo",
@@ -154,44 +156,45 @@ func empty(s string) bool {
 	return false
 }
 
-// worded answers the words of a text, none for a placeholder.
-func worded(s string) []string {
-	if empty(s) {
+// Said answers the words of a text, none for a placeholder.
+func Said(s string) []string {
+	if Placeholder(s) {
 		return nil
 	}
-	return tokens(s)
+	return Words(s)
 }
 
-// joined answers a text in matching form with single blanks, empty for a placeholder.
-func joined(s string) string { return strings.Join(worded(s), " ") }
+// Joined answers a text in matching form with single blanks, empty for a placeholder.
+func Joined(s string) string { return strings.Join(Said(s), " ") }
 
-// maxWord bounds the letters of a word that are compared one by one (invariant 10); longer words are cut.
-const maxWord = 40
+// MaxWord bounds the letters of a word that are compared one by one (invariant 10); longer words are cut.
+const MaxWord = 40
 
 // letter is what words are made of: a byte where the word is ASCII, else a rune.
 type letter interface{ byte | rune }
 
-// edits answers the number of letters to add, drop, change or swap with their neighbour that make one word of the other
+// Edits answers the number of letters to add, drop, change or swap with their neighbour that make one word of the other
 // (optimal string alignment, Damerau 1964), or 3 for more than two.
-func edits(a, b string) int {
-	if d := len(a) - len(b); (d > 2 || d < -2) && ascii(a) && ascii(b) {
+func Edits(a, b string) int {
+	if d := len(a) - len(b); (d > 2 || d < -2) && IsASCII(a) && IsASCII(b) {
 		return 3
 	}
-	if ascii(a) && ascii(b) {
-		return alignment([]byte(cut(a)), []byte(cut(b)))
+	if IsASCII(a) && IsASCII(b) {
+		return Alignment([]byte(cut(a)), []byte(cut(b)))
 	}
-	return alignment([]rune(cut(a)), []rune(cut(b)))
+	return Alignment([]rune(cut(a)), []rune(cut(b)))
 }
 
 func cut(s string) string {
-	if len(s) > maxWord*utf8.UTFMax {
-		s = s[:maxWord*utf8.UTFMax]
+	if len(s) > MaxWord*utf8.UTFMax {
+		s = s[:MaxWord*utf8.UTFMax]
 	}
 	return s
 }
 
-func alignment[T letter](a, b []T) int {
-	a, b = a[:min(len(a), maxWord)], b[:min(len(b), maxWord)]
+// Alignment answers what Edits does, of letters or of whatever else stands in a row.
+func Alignment[T letter](a, b []T) int {
+	a, b = a[:min(len(a), MaxWord)], b[:min(len(b), MaxWord)]
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		a, b = a[1:], b[1:]
 	}
@@ -201,7 +204,7 @@ func alignment[T letter](a, b []T) int {
 	if d := len(a) - len(b); d > 2 || d < -2 {
 		return 3
 	}
-	var rows [3][maxWord + 1]int
+	var rows [3][MaxWord + 1]int
 	for j := range len(b) + 1 {
 		rows[0][j] = j
 	}
@@ -228,23 +231,23 @@ func alignment[T letter](a, b []T) int {
 	return min(rows[len(a)%3][len(b)], 3)
 }
 
-// one is the likeness of equal words; a likeness is in thousandths.
-const one = 1000
+// One is the likeness of equal words; a likeness is in thousandths.
+const One = 1000
 
-// winkler answers the likeness of Jaro and Winkler (1990) in thousandths, in whole numbers, so that it is the same on every
+// Likeness answers the likeness of Jaro and Winkler (1990) in thousandths, in whole numbers, so that it is the same on every
 // machine.
-func winkler(a, b string) int {
+func Likeness(a, b string) int {
 	if a == b {
-		return one
+		return One
 	}
-	if ascii(a) && ascii(b) {
+	if IsASCII(a) && IsASCII(b) {
 		return jaroWinkler([]byte(cut(a)), []byte(cut(b)))
 	}
 	return jaroWinkler([]rune(cut(a)), []rune(cut(b)))
 }
 
 func jaroWinkler[T letter](a, b []T) int {
-	a, b = a[:min(len(a), maxWord)], b[:min(len(b), maxWord)]
+	a, b = a[:min(len(a), MaxWord)], b[:min(len(b), MaxWord)]
 	if len(a) > len(b) {
 		a, b = b, a
 	}
@@ -252,8 +255,8 @@ func jaroWinkler[T letter](a, b []T) int {
 		return 0
 	}
 	reach := max(len(b)/2-1, 0)
-	var taken [maxWord]bool
-	var common [maxWord]T
+	var taken [MaxWord]bool
+	var common [MaxWord]T
 	m := 0
 	for i, c := range a {
 		for j := max(0, i-reach); j <= min(len(b)-1, i+reach); j++ {
@@ -277,7 +280,7 @@ func jaroWinkler[T letter](a, b []T) int {
 			k++
 		}
 	}
-	const fine = 1000 * one
+	const fine = 1000 * One
 	jaro := (fine*m/len(a) + fine*m/len(b) + fine*(2*m-crossed)/(2*m)) / 3
 	start := 0
 	for start < min(len(a), 4) && a[start] == b[start] {
@@ -286,7 +289,8 @@ func jaroWinkler[T letter](a, b []T) int {
 	return (jaro + start*(fine-jaro)/10) / 1000
 }
 
-func ascii(s string) bool {
+// IsASCII tells a text of nothing but ASCII.
+func IsASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false
@@ -298,10 +302,10 @@ func ascii(s string) bool {
 // soundLength bounds a sound: what follows is mostly ending.
 const soundLength = 6
 
-// sound answers how a word of Latin letters sounds, roughly and in many languages: vowels after the first sound, doubled
+// Sound answers how a word of Latin letters sounds, roughly and in many languages: vowels after the first sound, doubled
 // letters, h, w and y are silent, letters that are written for one another are one. Other words sound as they are written.
-func sound(word string) string {
-	if !ascii(word) || word == "" {
+func Sound(word string) string {
+	if !IsASCII(word) || word == "" {
 		return word
 	}
 	for _, silent := range []string{"kn", "gn", "wr", "ps", "pn"} {

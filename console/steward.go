@@ -1,0 +1,185 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/onefold/onefold/customer"
+)
+
+// Wish is a decision as a person gives it.
+type Wish struct {
+	Kind   customer.DecisionKind `json:"kind"` // same, not-same
+	A      string                `json:"a"`    // record id or source/key; for same a customer's id too
+	B      string                `json:"b"`
+	Author string                `json:"author"`
+	Reason string                `json:"reason,omitempty"`
+}
+
+// Regret is the wish to take a decision back.
+type Regret struct {
+	Author string `json:"author"`
+}
+
+// Thought is a record that nobody has sent, or changes as an adapter makes them: what would come of it is asked.
+type Thought struct {
+	Source string                    `json:"source,omitempty"`
+	Key    string                    `json:"key,omitempty"`
+	Values map[string]customer.Value `json:"values,omitempty"` // by path
+	// Changes instead of all that, as onefold map try prints them.
+	Changes []customer.Change `json:"changes,omitempty"`
+}
+
+func (a *api) why(w http.ResponseWriter, r *http.Request) error { return a.pair(w, r, a.Explain.Why) }
+
+func (a *api) whyNot(w http.ResponseWriter, r *http.Request) error {
+	return a.pair(w, r, a.Explain.WhyNot)
+}
+
+// pair answers a question about two parties.
+func (a *api) pair(
+	w http.ResponseWriter, r *http.Request, ask func(ctx context.Context, a, b string) (*customer.Explanation, error),
+) error {
+	x, y := r.URL.Query().Get("a"), r.URL.Query().Get("b")
+	if x == "" || y == "" {
+		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
+	}
+	explanation, err := ask(r.Context(), x, y)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, explanation)
+	return nil
+}
+
+func (a *api) how(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	made, err := a.Explain.How(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, made)
+	return nil
+}
+
+func (a *api) whyValue(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	path := r.URL.Query().Get("path")
+	if path == "" {
+		return bad("path", "a path is needed: which value", "such as givenName, or email for all elements of the list")
+	}
+	lineage, err := a.Explain.WhyValue(r.Context(), id, path)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, lineage)
+	return nil
+}
+
+// whatIf works out what would come of a record, and keeps nothing of it.
+func (a *api) whatIf(w http.ResponseWriter, r *http.Request) error {
+	var thought Thought
+	if err := read(r, &thought); err != nil {
+		return err
+	}
+	changes, err := thought.changes()
+	if err != nil {
+		return err
+	}
+	supposed, err := a.Explain.WhatIf(r.Context(), changes, a.Now())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, supposed)
+	return nil
+}
+
+// changes answers the thought in the form of changes: values alone are a whole statement of a party.
+func (t *Thought) changes() ([]customer.Change, error) {
+	if len(t.Changes) > 0 {
+		if t.Source != "" || t.Key != "" || len(t.Values) > 0 {
+			return nil, bad("changes", "there are changes, and a record beside them", "give one of the two")
+		}
+		return t.Changes, nil
+	}
+	if t.Source == "" || t.Key == "" || len(t.Values) == 0 {
+		return nil, bad("values", "a record is needed: source, key and values", "or changes, as onefold map try prints them")
+	}
+	c := customer.Change{Source: t.Source, Key: t.Key, Op: customer.Upsert}
+	for name, value := range t.Values {
+		path, err := customer.ParsePath(name)
+		if err != nil {
+			return nil, bad("values", err.Error(), "")
+		}
+		c.Party = append(c.Party, customer.Statement{Path: path, State: customer.Set, Value: value})
+	}
+	slices.SortFunc(c.Party, func(a, b customer.Statement) int { return a.Path.Compare(b.Path) })
+	return []customer.Change{c}, nil
+}
+
+// decide takes a person's word on two parties, and answers how they stand to each other now.
+func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
+	var wish Wish
+	if err := read(r, &wish); err != nil {
+		return err
+	}
+	say := a.Steward.Join
+	switch {
+	case wish.Kind == customer.NotSame:
+		say = a.Steward.Split
+		if strings.HasPrefix(wish.A, "cus_") || strings.HasPrefix(wish.B, "cus_") {
+			return bad("a", "a customer has many records, and it is two of them that are not the same",
+				"name two records by rec_... or source/key; customer get lists them")
+		}
+	case wish.Kind != customer.Same:
+		return bad("kind", "there is no such kind of decision", "one of: same, not-same")
+	case wish.A == "" || wish.B == "":
+		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
+	}
+	if wish.Author == "" {
+		return bad("author", "a decision names its author", "")
+	}
+	if len(wish.Author)+len(wish.Reason) > maxWords {
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	now, err := a.Explain.Why(r.Context(), wish.A, wish.B)
+	if err != nil {
+		return err
+	}
+	d := customer.Decision{Pair: customer.NewPair(now.A.Record, now.B.Record), Author: wish.Author, Reason: wish.Reason, At: a.Now()}
+	if err := say(r.Context(), d); err != nil {
+		return err
+	}
+	if now, err = a.Explain.Why(r.Context(), d.A.String(), d.B.String()); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, now)
+	return nil
+}
+
+// undo takes a decision back, and answers it as it stands then.
+func (a *api) undo(w http.ResponseWriter, r *http.Request) error {
+	var regret Regret
+	if err := read(r, &regret); err != nil {
+		return err
+	}
+	if len(regret.Author) > maxWords {
+		return bad("author", "the author is longer than 2,000 bytes", "")
+	}
+	d, err := a.Steward.Undo(r.Context(), r.PathValue("id"), regret.Author, a.Now())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, d)
+	return nil
+}
+
+const maxWords = 2_000 // bytes of a decision's author and reason
