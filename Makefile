@@ -19,6 +19,11 @@ BUF         := .tools/buf-$(BUF_VERSION)/buf
 TEMPL_VERSION := v0.3.977
 TEMPL         := .tools/templ-$(TEMPL_VERSION)/templ
 
+# Finds what is wrong with a page for people who use it otherwise; for tests only (decision 0011).
+AXE_VERSION := 4.14.0
+AXE_SUM     := 2277b0a3ef47af9b52497faa3e71598e86e0a0e5e6eb295207a5657ede4709af
+AXE         := .tools/axe-core-$(AXE_VERSION)/package/axe.min.js
+
 KAFKA     := deploy/test/kafka
 KAFKA_LIB := $(CURDIR)/build/kafka/lib
 
@@ -61,11 +66,16 @@ test: ## Lint, vet and every test, and a smoke test on a real Apache Kafka (12 m
 
 .PHONY: test-full
 test-full: ## Race detector, faults, kills, fuzzing, the whole of the Kafka tests on a real one (30 minutes at most)
-	@$(MAKE) alerts race faults kafka fuzz
+	@$(MAKE) alerts pages race faults kafka fuzz
 
 .PHONY: alerts
 alerts: ## The Prometheus rules: each alert fires where it should, and not where it should not
 	@$(call with,promtool,cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules tests/*.yml)
+
+.PHONY: pages
+pages: ## The console in a real Chromium: wide and narrow, light and dark, by keys, judged by axe
+	@$(call with,chromium,$(MAKE) $(AXE) && \
+		ONEFOLD_TEST_AXE=$(CURDIR)/$(AXE) go test -count=1 -timeout 15m -run Chromium ./console/pages)
 
 .PHONY: unit
 unit: ## Every test once, in random order
@@ -147,6 +157,11 @@ $(BUF):
 
 $(TEMPL):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/a-h/templ/cmd/templ@$(TEMPL_VERSION)
+
+$(AXE):
+	mkdir -p .tools/axe-core-$(AXE_VERSION)
+	cd .tools/axe-core-$(AXE_VERSION) && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null && \
+		echo "$(AXE_SUM)  axe-core-$(AXE_VERSION).tgz" | sha256sum --check --quiet && tar -xzf axe-core-$(AXE_VERSION).tgz
 
 $(KAFKA_LIB)/.done: $(KAFKA)/pom.xml
 	mvn -q -B -ntp -Dstyle.color=never -f $(KAFKA)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)

@@ -145,3 +145,13 @@ func px(n int) string { return strconv.Itoa(n) }
 func (m flowMap) box() string {
 	return fmt.Sprintf("-2 -2 %d %d", m.Width+4, m.Height+4)
 }
+
+// after answers the boxes behind the sources and their topics, in the order in which a customer passes them.
+func (m flowMap) after() (out []node) {
+	for _, b := range m.Nodes {
+		if b.X >= column(2) {
+			out = append(out, b)
+		}
+	}
+	return out
+}

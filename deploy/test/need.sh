@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# need.sh race|kafka|kcat|python|promtool: does this machine have what a part of the tests needs?
+# need.sh race|kafka|kcat|python|promtool|chromium: does this machine have what a part of the tests needs?
 #
 # Exit 0: yes. Exit 1: no, and one line says what is missing and how to have it. Exit 3: no, and ONEFOLD_TEST_REQUIRE (a list
-# such as race,kafka,kcat,python,promtool) says that this part must not be left out.
+# such as race,kafka,kcat,python,promtool,chromium) says that this part must not be left out.
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -30,8 +30,12 @@ promtool)
 	if has promtool; then exit 0; fi
 	lacks="the tests of the alerts need Prometheus's promtool" remedy="apt-get install prometheus"
 	;;
+chromium)
+	if has chromium && has npm; then exit 0; fi
+	lacks="the tests in a real browser need chromium, and npm to fetch axe-core" remedy="apt-get install chromium npm"
+	;;
 *)
-	echo "need.sh: race, kafka, kcat, python or promtool is expected" >&2
+	echo "need.sh: race, kafka, kcat, python, promtool or chromium is expected" >&2
 	exit 2
 	;;
 esac

@@ -39,7 +39,12 @@
     if (chart && text === shown) return;
     shown = text;
     const s = JSON.parse(text), data = [s.time, s.ended, s.dead];
+    if (!chart && s.time.length < 2) { // one look is no rate, and two are no line
+      if (!box.firstChild) box.append(Object.assign(document.createElement("p"), {textContent: "The line begins in a few seconds."}));
+      return;
+    }
     if (chart) return chart.setData(data);
+    box.replaceChildren();
     const axis = {stroke: colour("--quiet"), grid: {stroke: colour("--line"), width: 1}, ticks: {show: false}, font: "12px " + colour("--sans")};
     chart = new uPlot({
       width: box.clientWidth, height: 170, cursor: {drag: {x: false, y: false}}, padding: [8, 8, 0, 0],
