@@ -7,8 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"slices"
 	"time"
 
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
@@ -20,6 +23,7 @@ type Config struct {
 	Steward     Steward
 	DeadLetters DeadLetters
 	Status      func(context.Context) (*Status, error)
+	Door        *access.Door // who is let in; nil: a door without tokens
 	Now         func() time.Time
 	Log         *slog.Logger
 }
@@ -66,15 +70,21 @@ const (
 	Patience    = 30 * time.Second // with one request; an export has as long as its reader takes each piece in that time
 )
 
-// New returns the API, version 1, under /api/v1, and the pages for people at / and below. It serves this machine only, and refuses what
-// another site's page makes a browser send: loopback is no proof of who calls.
+// New returns the API, version 1, under /api/v1, and the pages for people at / and below. It serves who holds a token, as far as the
+// token's role goes; without tokens it serves this machine only, where everybody may do everything. It refuses what another site's page
+// makes a browser send: neither loopback nor a session is proof of who means it.
 func New(c Config) http.Handler {
+	if c.Door == nil {
+		c.Door = access.New(access.Config{Now: c.Now, Log: c.Log})
+	}
+	c.Customers, c.Explain = veil{c.Customers}, veiledExplain{c.Explain}
 	a := &api{Config: c}
+	a.window = a.pages()
 	mux := http.NewServeMux()
 	for path, methods := range a.routes() {
 		mux.Handle(path, a.dispatch(methods))
 	}
-	mux.Handle("/", a.pages())
+	mux.Handle("/", a.window)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, &Problem{
 			Status: http.StatusNotFound, Code: "not_found",
@@ -84,25 +94,37 @@ func New(c Config) http.Handler {
 	return a.guard(mux)
 }
 
-type api struct{ Config }
+type api struct {
+	Config
+	window http.Handler // the pages; access.From says to them who asks
+}
 
 const root = "/api/v1"
 
-// route is one method of one path: its handler, and every query parameter that it understands.
+// route is one method of one path: its handler, every query parameter that it understands, and whose roles may call it.
 type route struct {
 	handle func(w http.ResponseWriter, r *http.Request) error
+	roles  []access.Role // an admin may call everything, and alone what names no role
 	params []string
 	long   bool // writes for as long as there is something to write
+	silent bool // no line in the log says who asked: it shows nothing of anybody, and is asked often
+}
+
+// allowed answers every role that may call a route.
+func (rt route) allowed() []access.Role {
+	return slices.DeleteFunc(access.Roles(), func(r access.Role) bool { return !access.Caller{Role: r}.May(rt.roles...) })
 }
 
 func (a *api) routes() map[string]map[string]route {
+	every := access.Roles()
+	steward := []access.Role{access.Steward}
 	get := func(h func(http.ResponseWriter, *http.Request) error, params ...string) map[string]route {
-		return map[string]route{http.MethodGet: {handle: h, params: params}}
+		return map[string]route{http.MethodGet: {handle: h, roles: every, params: params}}
 	}
 	return map[string]map[string]route{
 		root + "/customers": get(a.find, "email", "phone", "name", "birthDate", "identifier", "source", "key", "limit"),
 		root + "/customers/{id}": {
-			http.MethodGet:    {handle: a.customer},
+			http.MethodGet:    {handle: a.customer, roles: every},
 			http.MethodDelete: {handle: a.forget},
 		},
 		root + "/customers/{id}/timeline":  get(a.timeline, "limit"),
@@ -110,13 +132,31 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/customers/{id}/why-value": get(a.whyValue, "path"),
 		root + "/why":                      get(a.why, "a", "b"),
 		root + "/why-not":                  get(a.whyNot, "a", "b"),
-		root + "/what-if":                  {http.MethodPost: {handle: a.whatIf}},
+		root + "/what-if":                  {http.MethodPost: {handle: a.whatIf, roles: steward}},
 		root + "/export":                   {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
-		root + "/decisions":                {http.MethodPost: {handle: a.decide}},
-		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo}},
+		root + "/decisions":                {http.MethodPost: {handle: a.decide, roles: steward}},
+		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo, roles: steward}},
 		root + "/dead-letters":             get(a.letters, "source", "after", "limit"),
 		root + "/dead-letters/{id}":        get(a.letter, "reveal"),
-		root + "/status":                   get(a.status),
-		root + "/openapi.yaml":             get(openAPI),
+		root + "/status":                   {http.MethodGet: {handle: a.status, roles: every, silent: true}},
+		root + "/me":                       {http.MethodGet: {handle: a.me, roles: every, silent: true}},
+		root + "/openapi.yaml":             {http.MethodGet: {handle: openAPI, roles: every, silent: true}},
 	}
+}
+
+// ours is what ids of our own making look like: nothing of anybody is in them.
+var ours = regexp.MustCompile(`^(cus|rec|int|dec|dead)_[0-9a-z]{1,64}$`)
+
+// Me says who asks.
+type Me struct {
+	Name   string      `json:"name,omitempty"` // of the token; nothing where no tokens are configured
+	Role   access.Role `json:"role"`
+	Sees   bool        `json:"sees"`   // personal data as it is
+	Tokens bool        `json:"tokens"` // whether any are configured
+}
+
+func (a *api) me(w http.ResponseWriter, r *http.Request) error {
+	c := access.From(r.Context())
+	reply(w, http.StatusOK, Me{Name: c.Name, Role: c.Role, Sees: c.Sees(), Tokens: !a.Door.Open()})
+	return nil
 }

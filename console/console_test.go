@@ -52,11 +52,12 @@ type desk struct {
 	exported error
 	supposed []customer.Change
 	hold     chan struct{} // if set, Find waits for it
+	personal bool          // everything that may hold personal data holds the marker
 }
 
 func (d *desk) Customer(_ context.Context, id customer.CustomerID) (*customer.Customer, error) {
 	if id == one || id == old {
-		return ana(), nil
+		return d.ana(), nil
 	}
 	return nil, fmt.Errorf("customer %s: %w", id, customer.ErrNotFound)
 }
@@ -69,7 +70,7 @@ func (d *desk) Find(_ context.Context, q customer.Query) (*customer.Found, error
 	}
 	switch q.Email {
 	case "ana@example.com":
-		return &customer.Found{Customers: []*customer.Customer{ana()}, Cut: q.Limit == 1}, nil
+		return &customer.Found{Customers: []*customer.Customer{d.ana()}, Cut: q.Limit == 1}, nil
 	case "broken@example.com":
 		return nil, errors.New("store: disk I/O error near ana@example.com")
 	case "slow@example.com":
@@ -81,6 +82,9 @@ func (d *desk) Find(_ context.Context, q customer.Query) (*customer.Found, error
 }
 
 func (d *desk) Timeline(context.Context, customer.CustomerID, int) ([]*customer.Interaction, error) {
+	if d.personal {
+		return []*customer.Interaction{personalInteraction()}, nil
+	}
 	amount, err := customer.NewAmount("12.50", "EUR")
 	return []*customer.Interaction{{
 		Key: "o1", Type: "order", Amount: amount, OccurredAt: noon, ID: customer.InteractionID{3}, Source: "shop",
@@ -113,18 +117,29 @@ func (d *desk) Why(_ context.Context, a, b string) (*customer.Explanation, error
 	for i := range d.told {
 		x.Decision = &d.told[i]
 	}
+	if d.personal {
+		personalise(x)
+	}
 	return x, nil
 }
 
 func (d *desk) WhyNot(ctx context.Context, a, b string) (*customer.Explanation, error) {
 	x, err := d.Why(ctx, a, b)
 	if err == nil {
+		union := union
+		if d.personal {
+			union.A.Key, union.B.Key = marker, digits
+		}
 		x.Apart = []customer.Obstacle{{Kind: "mean", Text: "others speak against it", Missing: customer.Bits, Union: &union}}
 	}
 	return x, err
 }
 
 func (d *desk) How(_ context.Context, id customer.CustomerID) (*customer.Making, error) {
+	union := union
+	if d.personal {
+		union.A.Key, union.B.Key = marker, digits
+	}
 	return &customer.Making{
 		Asked: id, Customer: one, Members: []customer.Member{{Record: alice, Source: "shop", Key: "1"}}, Model: "1",
 		Steps: []customer.Union{union}, Apart: []customer.Union{}, Current: true,
@@ -135,7 +150,7 @@ func (d *desk) WhyValue(_ context.Context, id customer.CustomerID, path string) 
 	if path != "givenName" {
 		return nil, event.Errorf(event.Permanent, "validation", "path", "the customer has no value there")
 	}
-	return &customer.Lineage{Asked: id, Customer: one, Version: 2, Attributes: []customer.Reasoned{{Attribute: ana().Attributes[0], Reason: "it is the only one"}}}, nil
+	return &customer.Lineage{Asked: id, Customer: one, Version: 2, Attributes: []customer.Reasoned{{Attribute: d.ana().Attributes[0], Reason: "it is the only one"}}}, nil
 }
 
 func (d *desk) WhatIf(_ context.Context, changes []customer.Change, _ time.Time) (*customer.Supposition, error) {
@@ -189,6 +204,10 @@ func (d *desk) DeadLetters(_ context.Context, source, after string, limit int) (
 
 func (d *desk) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
 	l := letter()
+	if d.personal {
+		l.Key, l.Value = []byte(marker), []byte(`{"email":"`+marker+`","n":`+digits+`}`)
+		l.Headers = []event.Header{{Key: "x", Value: []byte(marker)}}
+	}
 	switch id {
 	case "dead_1":
 	case "dead_wild":

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 )
 
@@ -113,7 +114,7 @@ func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Steward.Forget(r.Context(), id, a.Now()); err != nil {
 		return err
 	}
-	a.Log.InfoContext(r.Context(), "customer erased", slog.String("customer", id.String()))
+	a.Log.InfoContext(r.Context(), "customer erased", slog.String("customer", id.String()), slog.String("by", access.From(r.Context()).Name))
 	reply(w, http.StatusOK, Erasure{Asked: id, Erased: true, NotCovered: []string{
 		"messages on the sources' topics", "the embedded broker's log", "dead letters of messages that nobody could read", "backups",
 	}})

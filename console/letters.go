@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/onefold/onefold/console/access"
+	"github.com/onefold/onefold/console/mask"
 	"github.com/onefold/onefold/event"
 )
 
@@ -85,17 +87,20 @@ func (a *api) letter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if caller := access.From(r.Context()); reveal && !caller.Sees() {
+		return forbidden(caller, []access.Role{access.Steward, access.Admin})
+	}
 	d, err := a.DeadLetters.DeadLetter(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	open := OpenLetter{Letter: letterOf(d), TopicID: d.TopicID, Revealed: reveal, Key: d.Key, Value: d.Value, Headers: d.Headers}
 	if reveal {
-		a.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID))
+		a.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID), slog.String("by", access.From(r.Context()).Name))
 	} else {
-		open.Key, open.Value, open.Headers = mask(d.Key), mask(d.Value), nil
+		open.Key, open.Value, open.Headers = mask.Payload(d.Key), mask.Payload(d.Value), nil
 		for _, h := range d.Headers {
-			open.Headers = append(open.Headers, event.Header{Key: h.Key, Value: mask(h.Value)})
+			open.Headers = append(open.Headers, event.Header{Key: h.Key, Value: mask.Payload(h.Value)})
 		}
 	}
 	if open.Headers == nil {

@@ -14,10 +14,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 )
 
 type operation struct {
+	Roles      []access.Role `yaml:"x-roles"`
 	Parameters []struct{ Name, In string }
 	Responses  map[string]struct {
 		Content map[string]struct {
@@ -44,6 +46,7 @@ func examples() map[string]string {
 		"GET /api/v1/dead-letters":             "",
 		"GET /api/v1/dead-letters/{id}":        "dead_1",
 		"GET /api/v1/status":                   "",
+		"GET /api/v1/me":                       "",
 		"GET /api/v1/openapi.yaml":             "",
 	}
 }

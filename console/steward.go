@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 )
 
@@ -144,9 +145,11 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
 	case wish.A == "" || wish.B == "":
 		return bad("b", "two names are needed: a and b", "each is a customer's id, a record's id, or source/key")
 	}
-	if wish.Author == "" {
-		return bad("author", "a decision names its author", "")
+	author, err := authorOf(r, wish.Author)
+	if err != nil {
+		return err
 	}
+	wish.Author = author
 	if len(wish.Author)+len(wish.Reason) > maxWords {
 		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
 	}
@@ -171,15 +174,36 @@ func (a *api) undo(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &regret); err != nil {
 		return err
 	}
-	if len(regret.Author) > maxWords {
+	author, err := authorOf(r, regret.Author)
+	if err != nil {
+		return err
+	}
+	if len(author) > maxWords {
 		return bad("author", "the author is longer than 2,000 bytes", "")
 	}
-	d, err := a.Steward.Undo(r.Context(), r.PathValue("id"), regret.Author, a.Now())
+	d, err := a.Steward.Undo(r.Context(), r.PathValue("id"), author, a.Now())
 	if err != nil {
 		return err
 	}
 	reply(w, http.StatusOK, d)
 	return nil
+}
+
+// authorOf answers who is behind a decision: the holder of the token, in nobody else's name; where there are no tokens, who is named.
+func authorOf(r *http.Request, named string) (string, error) {
+	holder := access.From(r.Context()).Name
+	switch {
+	case holder == "" && named == "":
+		return "", bad("author", "a decision names its author", "")
+	case holder == "":
+		return named, nil
+	case named != "" && named != holder:
+		return "", &Problem{
+			Status: http.StatusForbidden, Code: "not_the_author", Path: "author",
+			Message: "a decision is made in the name of the token's holder", Hint: "leave the author out",
+		}
+	}
+	return holder, nil
 }
 
 const maxWords = 2_000 // bytes of a decision's author and reason

@@ -4,13 +4,16 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/onefold/onefold/console/access"
+	"github.com/onefold/onefold/console/mask"
 	"github.com/onefold/onefold/console/pages"
 )
 
 // pages returns the pages for people. They stand on what the API stands on.
 func (a *api) pages() http.Handler {
 	return pages.New(pages.Config{
-		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Mask: mask, Now: a.Now, Log: a.Log,
+		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Mask: mask.Payload, Now: a.Now, Log: a.Log,
+		Sees: func(r *http.Request) bool { return access.From(r.Context()).Sees() },
 		Status: func(ctx context.Context) (*pages.Status, error) {
 			s, err := a.Status(ctx)
 			if err != nil {

@@ -65,10 +65,14 @@ func (p *program) request(ctx context.Context, method, path string, query url.Va
 	if err != nil {
 		return nil, err
 	}
+	client, err := p.authorize(req)
+	if err != nil {
+		return nil, err
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
@@ -88,6 +92,21 @@ func (p *program) request(ctx context.Context, method, path string, query url.Va
 		return nil, p.stranger(err)
 	}
 	return nil, &problem
+}
+
+// authorize says in a request who calls, and answers what to send it with.
+func (p *program) authorize(req *http.Request) (*http.Client, error) {
+	token, err := p.bearer()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		if err := private(req.URL); err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return p.caller()
 }
 
 // escape makes one segment of a path of a name.

@@ -34,6 +34,10 @@ func (p *program) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&p.format, "output", "o", "table", "how to print: table, json, ndjson or csv")
 	root.PersistentFlags().StringVar(&p.server, "server", "http://127.0.0.1:8080", "the running service, for commands that ask it")
+	root.PersistentFlags().StringVar(&p.token, "token", "",
+		"who calls the service; others on this machine can see it there: better --token-file or ONEFOLD_TOKEN in the environment")
+	root.PersistentFlags().StringVar(&p.tokenFile, "token-file", "", "file of the token that says who calls the service")
+	root.PersistentFlags().StringVar(&p.ca, "ca", "", "file of the authorities of the service's certificate; default those of the system")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usage{text: err.Error(), hint: c.CommandPath() + " --help lists the flags"}
 	})
@@ -47,7 +51,7 @@ func (p *program) root() *cobra.Command {
 		"start":     {p.demoCommand(), p.runCommand(), p.loadCommand(), p.simulateCommand(), p.validateCommand(), p.doctorCommand()},
 		"customers": {p.customerCommand(), p.privacyCommand(), p.matchCommand()},
 		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.targetCommand(), p.deadCommand()},
-		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.versionCommand()},
+		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.tokenCommand(), p.versionCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -16,7 +16,7 @@ func (p *program) decisionCommand(name string, kind customer.DecisionKind, short
 		Use: name + " A B", Args: cobra.ExactArgs(2), Short: short,
 		Long: short + ".\nThe decision outranks every score and survives later data.",
 	}
-	author := c.Flags().String("author", "", "who decides; default the USER of the environment")
+	author := c.Flags().String("author", "", "who decides; default the holder of the token, without one the USER of the environment")
 	reason := c.Flags().String("reason", "", "why, for those who ask later")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		who, err := p.author(*author)
@@ -29,8 +29,11 @@ func (p *program) decisionCommand(name string, kind customer.DecisionKind, short
 	return c
 }
 
-// author answers who decides: the one who is named, else the user of the environment.
+// author answers who decides: the one who is named; with a token its holder, whom the service knows; else the user of the environment.
 func (p *program) author(named string) (string, error) {
+	if token, err := p.bearer(); err != nil || named == "" && token != "" {
+		return "", err
+	}
 	if named == "" {
 		named, _ = p.lookup("USER")
 	}
@@ -46,7 +49,7 @@ func (p *program) undoCommand() *cobra.Command {
 		Long: "Take a decision of merge or split back. It stays known as undone, but counts no longer.\n" +
 			"customer why shows the decision that stands between two records.",
 	}
-	author := c.Flags().String("author", "", "who takes it back; default the USER of the environment")
+	author := c.Flags().String("author", "", "who takes it back; default the holder of the token, without one the USER of the environment")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		who, err := p.author(*author)
 		if err != nil {

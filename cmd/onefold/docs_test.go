@@ -35,6 +35,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 	for file, pattern := range map[string]string{
 		"../../docs/configuration.md": "(?s)```yaml\n(.*?)```",
 		"../../docs/deployment.md":    "(?s)```yaml\n(.*?)```",
+		"../../docs/security.md":      "(?s)```yaml\n(.*?)```",
 		"../../README.md":             "(?s)<<'YAML'\n(.*?)YAML\n",
 	} {
 		text, err := os.ReadFile(file)

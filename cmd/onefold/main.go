@@ -27,6 +27,8 @@ type program struct {
 
 	format string // of the output: table json ndjson csv
 	server string // of the API that commands talk to
+
+	token, tokenFile, ca string // what they say who they are by, and whose word on who answers they take
 }
 
 func main() {

@@ -55,7 +55,8 @@ func (s *service) run(ctx context.Context) error {
 		start("plugin", func() error { return host.Run(out) })
 	}
 	s.log.InfoContext(ctx, "started", slog.String("version", buildOf().Version), slog.Int("sources", len(s.sources)),
-		slog.String("api", "http://"+s.api.Addr().String()), slog.String("admin", "http://"+s.admin.Addr().String()),
+		slog.String("api", s.scheme()+"://"+s.api.Addr().String()), slog.Int("tokens", len(s.config.Console.Tokens)),
+		slog.String("admin", "http://"+s.admin.Addr().String()),
 		slog.String("broker", s.brokerAddress()), slog.Bool("embedded", s.broker != nil), slog.String("webhooks", s.doorAddress()),
 		slog.Duration("after", s.now().Sub(s.started)))
 
@@ -145,7 +146,7 @@ func (s *service) brokerAddress() string {
 
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
-		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Status: s.status, Now: s.now,
+		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Status: s.status, Door: s.gate, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

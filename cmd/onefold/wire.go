@@ -19,6 +19,7 @@ import (
 	"github.com/onefold/onefold/adapters"
 	csvtable "github.com/onefold/onefold/adapters/table"
 	"github.com/onefold/onefold/cmd/onefold/config"
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/explain"
 	"github.com/onefold/onefold/customer/match"
@@ -56,6 +57,7 @@ type service struct {
 	api, admin net.Listener
 	hooks      net.Listener // nil where no source has a webhook
 	door       http.Handler
+	gate       *access.Door // of the API and the pages
 	health     health
 
 	closers []func() error // in the order of opening
@@ -77,7 +79,9 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
 	}
-	for _, step := range []func(context.Context) error{s.listen, s.openStore, s.openBroker, s.openSources, s.openFlow, s.openDoor} {
+	for _, step := range []func(context.Context) error{
+		s.listen, s.openGate, s.openStore, s.openBroker, s.openSources, s.openFlow, s.openDoor,
+	} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -38,6 +38,7 @@ func (r *reader) check(c *Config) {
 	r.kafka(c.Kafka)
 	r.door(c.Webhooks)
 	r.topic("topics.customers", c.Topics.Customers)
+	r.console(c.Console)
 	r.listeners(c)
 	r.sources(c)
 	r.targets(c)
@@ -146,7 +147,7 @@ func (r *reader) listeners(c *Config) {
 		loopback, used        bool
 	}{
 		{"kafka.listen", c.Kafka.Listen, "for other machines, run a broker of your own and name it in kafka.brokers", true, c.Kafka.Embedded()},
-		{"console.listen", c.Console.Listen, "tokens come with a later version; until then put what authenticates before it", true, true},
+		{"console.listen", c.Console.Listen, "", false, true},
 		{"admin.listen", c.Admin.Listen, "", false, true},
 		{"webhooks.listen", c.Webhooks.Listen, "", false, c.Door()},
 	} {
@@ -156,6 +157,9 @@ func (r *reader) listeners(c *Config) {
 		}
 		if l.loopback && !Loopback(host) {
 			r.at(l.path, "this address can be reached from other machines, and nothing here asks who calls", "use 127.0.0.1; "+l.remedy)
+		}
+		if l.path == "console.listen" && !Loopback(host) {
+			r.far(c.Console)
 		}
 		if other := by[port]; other != "" && l.used && port != "0" {
 			r.at(l.path, "port "+port+" is that of "+other, "give each a port of its own")

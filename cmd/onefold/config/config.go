@@ -69,11 +69,6 @@ type Retention struct {
 	DeadLetters time.Duration `yaml:"deadLetters" doc:"How long a dead letter is kept, in hours (h), minutes or seconds; 0 is for ever."`
 }
 
-// Console says where the API listens.
-type Console struct {
-	Listen string `yaml:"listen" format:"loopback" doc:"Where the API listens: loopback only. Port 0 takes a free one."`
-}
-
 // Admin says where health and metrics are.
 type Admin struct {
 	Listen string `yaml:"listen" format:"listen" doc:"Where /livez, /readyz, /metrics and, on loopback, profiles are."`
@@ -109,6 +104,7 @@ func (c *Config) settle(dir string) {
 	c.Store.SQLite.Path = under(c.Data, c.Store.SQLite.Path)
 	for _, path := range []*string{
 		&c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key, &c.Kafka.SASL.TokenFile, &c.Webhooks.TLS.Cert, &c.Webhooks.TLS.Key,
+		&c.Console.TLS.Cert, &c.Console.TLS.Key,
 	} {
 		if *path != "" && (path != &c.Kafka.TLS.CA || *path != SystemCA) {
 			*path = under(dir, *path)

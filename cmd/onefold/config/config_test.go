@@ -163,7 +163,7 @@ func TestBrokenFiles(t *testing.T) {
 		"trust too far": {smallest + "merge: {trust: {shop-eu: 101}}\n", `f.yaml:4:17: merge.trust.shop-eu: trust is a whole number from 0 to 100`},
 		"open console": {
 			"console: {listen: '0.0.0.0:8080'}\n",
-			`f.yaml:1:11: console.listen: this address can be reached from other machines, and nothing here asks who calls (use 127.0.0.1; tokens come with a later version; until then put what authenticates before it)`,
+			`f.yaml:1:11: console.listen: this address can be reached from other machines, and without tokens nothing here asks who calls (use 127.0.0.1, or add console.tokens and console.tls: docs/security.md)`,
 		},
 		"open broker": {"kafka: {listen: ':9092'}\n", `f.yaml:1:9: kafka.listen: this address can be reached from other machines, and nothing here asks who calls (use 127.0.0.1; for other machines, run a broker of your own and name it in kafka.brokers)`},
 		"same port":   {"admin: {listen: '127.0.0.1:8080'}\n", `f.yaml:1:9: admin.listen: port 8080 is that of console.listen (give each a port of its own)`},
@@ -287,7 +287,14 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"number":       {"data: 1", false},
 		"no topic":     {"sources: {a: {adapter: square}}", false},
 		"bad name":     {"sources: {A B: {adapter: square, topic: t}}", false},
-		"open console": {"console: {listen: '0.0.0.0:80'}", false},
+		"no address":   {"console: {listen: 'everywhere'}", false},
+		"tokens":       {"console: {tokens: [{name: kim, role: admin, secret: 'sha256:" + strings.Repeat("0", 64) + "'}]}", true},
+		"a secret":     {"console: {tokens: [{name: kim, role: admin, secret: " + strings.Repeat("x", 32) + "}]}", true},
+		"short secret": {"console: {tokens: [{name: kim, role: admin, secret: " + strings.Repeat("x", 31) + "}]}", false},
+		"no role":      {"console: {tokens: [{name: kim, secret: " + strings.Repeat("x", 32) + "}]}", false},
+		"other role":   {"console: {tokens: [{name: kim, role: root, secret: " + strings.Repeat("x", 32) + "}]}", false},
+		"nameless":     {"console: {tokens: [{name: 'K M', role: admin, secret: " + strings.Repeat("x", 32) + "}]}", false},
+		"half a TLS":   {"console: {tls: {cert: a}}", false},
 		"trust":        {"sources: {a: {adapter: square, topic: t}}\nmerge: {trust: {a: 101}}", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,7 +34,6 @@ func later() map[string]string {
 		"retention.interactions": "a limit on how long interactions are kept",
 		"retention.outbox":       "a limit on how long what waits to be published is kept",
 		"store.postgres":         "the PostgreSQL store",
-		"console.tokens":         "tokens of the API",
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -128,6 +129,12 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 		pattern = ChecksumPattern + reference
 	case "address", "listen":
 		pattern = `^.*:[0-9]{1,5}$` + reference
+	case "token":
+		pattern = TokenPattern + reference
+	case "role":
+		pattern = "^(" + strings.Join(Roles(), "|") + ")$" + reference
+	case "secret":
+		pattern = HashPattern + fmt.Sprintf("|^[!-~]{%d,%d}$", MinSecret, MaxSecret) + reference
 	case "loopback":
 		pattern = `^(127\.[0-9.]+|localhost|\[::1\]):[0-9]{1,5}$` + reference
 	default:

@@ -1,11 +1,13 @@
-package console
+// Package mask hides personal data from those who may not see it, and leaves what they work with: which fields there are, where they come
+// from, how a message is built.
+package mask
 
 import "bytes"
 
-// mask hides what a payload says and leaves how it is built: letters become x and digits 9, but names of JSON members and of XML
+// Payload hides what a payload says and leaves how it is built: letters become x and digits 9, but names of JSON members and of XML
 // elements and attributes stay, for those are what a broken mapping is mended by. Length and punctuation stay too, so that an offset in
 // an error still points at the same place. Bytes that are no text become dots. Null stays null.
-func mask(b []byte) []byte {
+func Payload(b []byte) []byte {
 	if b == nil {
 		return nil
 	}
