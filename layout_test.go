@@ -65,7 +65,9 @@ func arrows() map[string][]string {
 		"cmd/onefold/config":   {"event"},
 		"cmd/onefold":          {"*"},
 
-		"customer/match/spelling": {},
+		"customer/match/spelling":     {},
+		"plugins/examples/bankfeed":   {"plugins", "plugins/examples/bankfeed/feed"},
+		"plugins/examples/bankfeed/*": {"adapters", "customer", "event"},
 	}
 }
 

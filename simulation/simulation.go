@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math/bits"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -20,14 +22,19 @@ const (
 	Shop = "shop" // a web shop on Shopify
 	Pos  = "pos"  // tills of Square
 	Bank = "bank" // ISO 20022 statements and notifications
+	Core = "core" // an old core banking system, whose nightly files are lines with bars between fields
 
 	shopTopic = "shop.webhooks"
 	posTopic  = "pos.events"
 	bankTopic = "bank.statements"
+	coreTopic = "bank.feed"
 )
 
-// Topics answers the topics that the town's systems write to.
+// Topics answers the topics that the town's systems write to, but for the core system's.
 func Topics() []string { return []string{bankTopic, posTopic, shopTopic} }
+
+// CoreTopic is the topic of the core system's files, in a town that has one.
+const CoreTopic = coreTopic
 
 // MaxPeople is how large a town may be: a telephone number has seven free digits, and three numbers may be a person's.
 const MaxPeople = 2_500_000
@@ -41,7 +48,7 @@ const maxSpan = 50 * 365 * 24 * time.Hour
 // Config says how large the town is and how untidy. Of a rate, the zero value is its default and a negative one is none at all.
 type Config struct {
 	People int    // people and firms, 1 to MaxPeople; not all of them are known to a system: children are seldom
-	Events int    // messages in all, duplicates and poison among them; 1 to MaxEvents
+	Events int    // messages in all, duplicates and poison among them; 1 to MaxEvents. The core system's files come on top
 	Seed   uint64 // the same seed makes the same town
 	Clean  bool   // no mess on the way and no errors of typing: every rate below but Second and Guests is none
 
@@ -52,6 +59,7 @@ type Config struct {
 	Missing float64 // of each optional value: not asked for or not given; default 0.15
 	Second  float64 // of those whom a system knows: it knows them twice; default 0.06
 	Guests  float64 // of what happens: an order or a payment by somebody who is not told; default 0.06
+	Core    float64 // of the grown-ups: the old core banking system knows them; default none, and no such system
 
 	Duplicates float64 // of each message: sent again, up to 60 messages later; default 0.02
 	Reordered  float64 // of each message: held back behind up to 40 others; default 0.03
@@ -81,8 +89,8 @@ type Header struct {
 
 // Truth says which person stands behind a party of a source.
 type Truth struct {
-	Source string // shop, pos, bank
-	Key    string // the party's key: Shopify's customer id, Square's, "iban:" or "account:" and the number
+	Source string // shop, pos, bank, core
+	Key    string // the party's key: Shopify's customer id, Square's, "iban:" or "account:" and the number, the core system's number
 	Person string
 }
 
@@ -107,7 +115,7 @@ func (c Config) Check() error {
 		return fmt.Errorf("a huge message cannot have %d bytes", c.Huge)
 	}
 	for _, r := range []float64{
-		c.Typos, c.Missing, c.Second, c.Guests, c.Duplicates, c.Reordered, c.Late, c.Storms, c.Poison, c.Tombstones,
+		c.Typos, c.Missing, c.Second, c.Guests, c.Core, c.Duplicates, c.Reordered, c.Late, c.Storms, c.Poison, c.Tombstones,
 	} {
 		if r != r || r > 1 { // not a number is not equal to itself
 			return fmt.Errorf("a rate is at most 1, not %g", r)
@@ -130,6 +138,7 @@ func (c Config) defaults() Config {
 	rate(&c.Missing, true, 0.15)
 	rate(&c.Second, false, 0.06)
 	rate(&c.Guests, false, 0.06)
+	rate(&c.Core, false, 0)
 	rate(&c.Duplicates, true, 0.02)
 	rate(&c.Reordered, true, 0.03)
 	rate(&c.Late, true, 0.001)
@@ -159,14 +168,23 @@ func New(c Config) *Town {
 	return t
 }
 
-// Messages tells what the town's systems write, exactly Config.Events messages, in the order in which they reach the broker.
+// Messages tells what the town's systems write, exactly Config.Events messages and the core system's files, in the order in which they
+// reach the broker.
 func (t *Town) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
+		nights := t.openCore()
+		told := true
 		newStory(t).tell(func(p parcel, at time.Time) bool {
-			m := t.write(&p)
-			m.Time = at
-			return yield(m)
+			if told = nights.tell(at, yield); told {
+				m := t.write(&p)
+				m.Time = at
+				told = yield(m)
+			}
+			return told
 		})
+		if told {
+			nights.tell(t.instant(never), yield)
+		}
 	}
 }
 
@@ -209,6 +227,7 @@ func (t *Town) truth() iter.Seq[Truth] {
 				return
 			}
 		}
+		t.coreTruth(yield)
 	}
 }
 
@@ -247,4 +266,119 @@ func (t *Town) apiVersion(at uint32) string {
 		return "2025-10"
 	}
 	return "2024-10"
+}
+
+// dice are random numbers that depend on the town's seed and on whose they are, on nothing else: PCG, whose numbers the standard
+// library keeps the same. What is drawn from them is drawn here, with integers, so that no other machine draws differently.
+type dice struct{ pcg rand.PCG }
+
+// What dice are thrown for; each its own stream.
+const (
+	forUnit = iota + 1
+	forHome
+	forOwnHome
+	forKnown
+	forOrder // of opening
+	forStory
+	forProfile
+	forContact
+	forAct
+	forEntry
+	forIDs
+	forFirm
+	forCore
+)
+
+func throw(seed uint64, what int, n uint64) dice {
+	var d dice
+	d.pcg.Seed(mix(seed^uint64(what)*0x9e3779b97f4a7c15), mix(n+uint64(what)))
+	return d
+}
+
+// mix spreads a number over 64 bits (the finaliser of SplitMix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func (d *dice) next() uint64 { return d.pcg.Uint64() }
+
+// below draws 0 to n-1.
+func (d *dice) below(n int) int {
+	hi, _ := bits.Mul64(d.next(), uint64(n))
+	return int(hi)
+}
+
+// between draws a to b, both among them.
+func (d *dice) between(a, b int) int { return a + d.below(b-a+1) }
+
+// chance tells whether something of a rate happens. The product with a power of two is exact on every machine.
+func (d *dice) chance(rate float64) bool { return d.next()>>11 < uint64(rate*(1<<53)) }
+
+// size draws a number around a usual one: mostly smaller, seldom much larger, at least 1/8 of it.
+func (d *dice) size(usual int64) int64 {
+	n := usual/8 + int64(d.below(int(usual)))
+	for range 4 {
+		if !d.chance(0.3) {
+			break
+		}
+		n += int64(d.below(int(2 * usual)))
+	}
+	return n
+}
+
+func pick[T any](d *dice, of []T) T { return of[d.below(len(of))] }
+
+// digits draws n digits, the first not 0.
+func (d *dice) digits(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('0' + d.below(10))
+	}
+	if b[0] == '0' {
+		b[0] = '7'
+	}
+	return string(b)
+}
+
+// The alphabets of ids.
+const (
+	capitals = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	letters  = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	hexes    = "0123456789abcdef"
+)
+
+// word draws n letters of an alphabet, as systems make their ids.
+func (d *dice) word(alphabet string, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = alphabet[d.below(len(alphabet))]
+	}
+	return string(b)
+}
+
+// uuid draws a UUID of version 4.
+func (d *dice) uuid() string {
+	hi, lo := d.next(), d.next()
+	b := make([]byte, 36)
+	for i := range b {
+		switch i {
+		case 8, 13, 18, 23:
+			b[i] = '-'
+			continue
+		}
+		b[i] = hexes[hi&15]
+		hi = hi>>4 | lo<<60
+		lo >>= 4
+	}
+	b[14], b[19] = '4', "89ab"[int(b[19])&3]
+	return string(b)
+}
+
+// scatter maps 0 to m-1 onto itself without order: numbers that are given away once each, but do not look counted. Of m, the prime
+// factors are 2 and 5 only.
+func scatter(seed, x, m uint64) uint64 {
+	return (x*6_364_137 + seed%m) % m
 }
