@@ -44,6 +44,7 @@ type Host struct {
 	queue    chan *request
 	ended    chan struct{} // closed when Run has ended
 	breaker  breaker
+	watch    watch
 	carried  *request       // had no room in the last batch. Run's own, as the next two
 	suspects []*request     // were in a call that failed: they come again a few at a time, then alone
 	strikes  map[string]int // how often a message alone broke the process, by its id
@@ -121,6 +122,7 @@ func (h *Host) Run(ctx context.Context) error {
 	for failures := 0; ; {
 		worked, err := h.live(ctx)
 		if ctx.Err() != nil {
+			h.watch.ended()
 			h.giveUp(event.Errorf(event.Retryable, "plugin", "", "the plugin %s has been ended", h.c.name()))
 			return nil
 		}
@@ -130,6 +132,7 @@ func (h *Host) Run(ctx context.Context) error {
 		wait := h.c.Limits.delay(failures)
 		failures++
 		open := failures >= h.c.Limits.Breaker
+		h.watch.failed(say(err), open)
 		h.c.Log.WarnContext(ctx, "a plugin is down", slog.String("why", say(err)), slog.Int("failures", failures),
 			slog.Duration("again", wait), slog.Bool("breaker", open))
 		if open {
@@ -159,6 +162,7 @@ func (h *Host) live(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	h.breaker.reset()
+	h.watch.up(p.about.GetVersion())
 	h.c.Log.InfoContext(ctx, "a plugin is up", slog.String("version", p.about.GetVersion()), slog.String("pid", p.child.ID()))
 	return h.work(ctx, p)
 }

@@ -62,16 +62,16 @@ func (Source) Map(ctx context.Context, m *event.Message) ([]customer.Change, err
 
 // Beside answers a source that reads rows of a load itself and leaves every other message to the source that a system has: so an export
 // of the system is loaded under the keys that its messages have.
-func Beside(other adapters.Source) adapters.Source { return beside{other} }
+func Beside(other adapters.Described) adapters.Described { return beside{other} }
 
-type beside struct{ adapters.Source }
+type beside struct{ adapters.Described }
 
 // Map implements adapters.Source.
 func (b beside) Map(ctx context.Context, m *event.Message) ([]customer.Change, error) {
 	if _, row := m.Header(HeaderPlan); row {
 		return Source{}.Map(ctx, m)
 	}
-	return b.Source.Map(ctx, m)
+	return b.Described.Map(ctx, m)
 }
 
 // unsure is a value that was left out, by the column's name.

@@ -59,9 +59,10 @@ func (p *program) demoCommand() *cobra.Command {
 	d := &demo{program: p}
 	c := &cobra.Command{
 		Use: "demo", Args: cobra.NoArgs,
-		Short: "Run everything in one process, fed by a simulated bank, tills and web shop",
+		Short: "Run everything in one process, fed by a simulated bank, tills, web shop and an old core banking system",
 		Long: "Run an embedded broker, an embedded store, the pipeline and the API in one process, and feed them with the messages\n" +
-			"of a made-up town in the native formats of ISO 20022, Square and Shopify. Ends on Ctrl-C, or with --exit when all is done.",
+			"of a made-up town in the native formats of ISO 20022, Square, Shopify, and the nightly files of an old core banking\n" +
+			"system, which a plugin maps. Ends on Ctrl-C, or with --exit when all is done.",
 		Example: "  onefold demo\n  onefold demo --people 5000 --events 20000 --seed 1 --exit -o json",
 	}
 	c.Flags().IntVar(&d.people, "people", 2000, "people of the town")
@@ -92,8 +93,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
-	d.town = simulation.New(simulation.Config{People: d.people, Events: d.events, Seed: d.seed})
-	cfg := d.config(ctx)
+	d.town = simulation.New(simulation.Config{People: d.people, Events: d.events, Seed: d.seed, Core: coreShare})
+	cfg, err := d.config(ctx)
+	if err != nil {
+		return err
+	}
 	d.service, err = open(ctx, cfg, newLog(d.err, d.live, slog.LevelWarn), d.now)
 	if err != nil {
 		return err
@@ -121,7 +125,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return errors.Join(err, served)
 }
 
-// demoConfig is that of an installation in dir with the three sources of a town.
+// coreShare is how many of the grown-ups of a demo's town the old core banking system knows.
+const coreShare = 0.25
+
+// demoConfig is that of an installation in dir with the three sources of a town whose adapters are shipped.
 func demoConfig(dir string) *config.Config {
 	c := config.Default(dir)
 	c.Data, c.Store.SQLite.Path = dir, storeFile(dir)
@@ -133,13 +140,22 @@ func demoConfig(dir string) *config.Config {
 	return c
 }
 
-// config is the demo's; a port that is taken is replaced by a free one.
-func (d *demo) config(ctx context.Context) *config.Config {
+// config is the demo's: of the old core banking system this program is the plugin, in a process of its own. A port that is taken is
+// replaced by a free one.
+func (d *demo) config(ctx context.Context) (*config.Config, error) {
 	dir, err := filepath.Abs(d.dir)
 	if err != nil { // no working directory: the folder is named as it was given
 		dir = d.dir
 	}
 	c := demoConfig(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, surroundings(err, "name a folder that this user may write to with --data")
+	}
+	plugin, err := ownPlugin(dir)
+	if err != nil {
+		return nil, surroundings(err, "run the program from a file that this user may read")
+	}
+	c.Sources[simulation.Core] = config.Source{Plugin: plugin, Topic: simulation.CoreTopic}
 	for _, address := range []*string{&c.Kafka.Listen, &c.Console.Listen, &c.Admin.Listen} {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *address)
 		if err != nil {
@@ -149,7 +165,7 @@ func (d *demo) config(ctx context.Context) *config.Config {
 		}
 		_ = ln.Close() // it was only tried
 	}
-	return c
+	return c, nil
 }
 
 // welcome says what to open or type next.
@@ -160,11 +176,12 @@ func (d *demo) welcome() {
 		flag = " --server " + api
 	}
 	somebody := d.town.Truth()[0]
-	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages.
+	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages, and the bank's old core
+system its nightly files, which a plugin maps in a process of its own.
 
   API      %s/api/v1/status
   metrics  http://%s/metrics
-  broker   %s, topics shop.webhooks pos.events bank.statements; customers go to %s
+  broker   %s, topics shop.webhooks pos.events bank.statements bank.feed; customers go to %s
   data     %s
 
 Type next, in another terminal:

@@ -24,7 +24,7 @@ func TestDemoToTheEnd(t *testing.T) {
 	if s.Received != s.Applied+s.Duplicate+s.Stale+s.Ignored+s.Dead { // invariant 7
 		t.Errorf("%+v", s)
 	}
-	if s.Received < 2000 || s.Customers == 0 || s.Customers >= s.Records || s.Dead == 0 || s.Duplicate == 0 || s.Interactions == 0 {
+	if s.Received < 2050 || s.Customers == 0 || s.Customers >= s.Records || s.Dead == 0 || s.Duplicate == 0 || s.Interactions == 0 {
 		t.Errorf("%+v", s)
 	}
 	if s.Truth.Precision < 0.85 || s.Truth.Recall < 0.9 {

@@ -76,6 +76,7 @@ func (h *health) watch(ctx context.Context, s *service) {
 		}
 		checks[i].Detail += remedy(&st)
 	}
+	checks = append(checks, s.pluginChecks()...)
 	h.count(ctx, s)
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -5,17 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/onefold/onefold/adapters/adaptertest"
 	"github.com/onefold/onefold/cmd/onefold/config"
+	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/plugins"
+	bankfeed "github.com/onefold/onefold/plugins/examples/bankfeed/feed"
 )
 
 // pluginConfig is what the configuration says of a source's plugin.
@@ -43,10 +48,85 @@ func loadPlugin(source string, p config.Plugin, log *slog.Logger) (*plugins.Host
 	return plugins.NewHost(c), nil
 }
 
+// pluginChecks tells how each plugin is. One that is being started again makes nothing unready; one that does not come up any more does.
+func (s *service) pluginChecks() []console.Check {
+	var checks []console.Check
+	for _, name := range s.config.SourceNames() {
+		if host, ok := s.adapters[name].(*plugins.Host); ok {
+			state := host.State()
+			checks = append(checks, console.Check{Name: "plugin/" + name, OK: !state.Down, Detail: host.Name() + ": " + state.String()})
+		}
+	}
+	return checks
+}
+
+// watchPlugins exports how each plugin is.
+func (s *service) watchPlugins() {
+	for _, name := range s.config.SourceNames() {
+		host, ok := s.adapters[name].(*plugins.Host)
+		if !ok {
+			continue
+		}
+		labels := prometheus.Labels{"source": name, "plugin": host.Name()}
+		s.metrics.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "onefold_plugin_up", Help: "1 while the plugin's process runs and answers.", ConstLabels: labels,
+			}, func() float64 {
+				if host.State().Up {
+					return 1
+				}
+				return 0
+			}),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "onefold_plugin_failures_total", ConstLabels: labels,
+				Help: "Processes of the plugin that did not start, ended by themselves, or had to be ended; each is started anew.",
+			}, func() float64 { return float64(host.State().Failures) }))
+	}
+}
+
 func (p *program) pluginCommand() *cobra.Command {
 	c := &cobra.Command{Use: "plugin", Short: "Look at adapters that live in a process of their own"}
-	c.AddCommand(p.pluginListCommand(), p.verifyCommand())
+	c.AddCommand(p.pluginListCommand(), p.verifyCommand(), serveCommand())
 	return c
+}
+
+// serveCommand makes this program the plugin of the demo: who has one file has all of it. What it serves is the example of
+// plugins/examples/bankfeed, which is built for itself otherwise.
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve bankfeed", Args: cobra.ExactArgs(1), ValidArgs: []string{demoPlugin}, Hidden: true,
+		Short: "Be a plugin: the host starts it so",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] != demoPlugin {
+				return &usage{text: "there is no plugin " + args[0] + " in this program", hint: "there is one: " + demoPlugin}
+			}
+			plugins.Serve(bankfeed.Feed{})
+			return nil
+		},
+	}
+}
+
+// demoPlugin is the plugin that this program can be.
+const demoPlugin = "bankfeed"
+
+// ownPlugin answers what makes this program a plugin of its own, under a name in dir by which it is called: errors and lists name a
+// plugin by its file.
+func ownPlugin(dir string) (config.Plugin, error) {
+	file, err := os.Executable()
+	if err != nil {
+		return config.Plugin{}, fmt.Errorf("the program does not know its own file: %w", err)
+	}
+	checksum, err := plugins.Checksum(file)
+	if err != nil {
+		return config.Plugin{}, err
+	}
+	link := filepath.Join(dir, demoPlugin)
+	if err := os.Remove(link); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if os.Symlink(file, link) == nil {
+			file = link
+		}
+	}
+	return config.Plugin{Command: file, Args: []string{"plugin", "serve", demoPlugin}, Checksum: checksum}, nil
 }
 
 // pluginState is a plugin of the configuration and whether its file is the one that was pinned.

@@ -34,6 +34,51 @@ func builtPlugin(t *testing.T) (file, checksum string) {
 	return file, checksum
 }
 
+// selfPlugged is the line of a source whose plugin this program is itself, as in the demo.
+func selfPlugged(t *testing.T) string {
+	t.Helper()
+	plugin, err := ownPlugin(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("  core: {topic: core.feed, plugin: {command: '%s', args: [plugin, serve, bankfeed], checksum: '%s'}}\n",
+		plugin.Command, plugin.Checksum)
+}
+
+// The program is a plugin of its own, under the plugin's name. Readiness and metrics tell how it is, and that it was killed.
+func TestPluginOfItsOwn(t *testing.T) {
+	in := serve(t, configured(t, t.TempDir(), "sources:\n"+selfPlugged(t)))
+	produce(t, in.Broker, &kgo.Record{Topic: "core.feed", Value: []byte("C|1|1|20260301143000|Silva|Ana|||ana@example.com|||||\nZ|1\n")})
+	eventually(t, 60*time.Second, "the customer is found", func() bool { return len(in.find(t, "ana@example.com")) == 1 })
+	if listed := in.ask(t, "source", "list"); !strings.Contains(listed, "bankfeed@1") {
+		t.Error(listed)
+	}
+	tells := func(want, metric string) {
+		t.Helper()
+		eventually(t, 60*time.Second, want, func() bool {
+			_, ready := fetch(t, in.Admin+"/readyz?verbose")
+			_, metrics := fetch(t, in.Admin+"/metrics")
+			return strings.Contains(ready, `"name": "plugin/core"`) && strings.Contains(ready, want) &&
+				strings.Contains(metrics, metric) && strings.Contains(metrics, `onefold_plugin_up{plugin="bankfeed",source="core"} 1`)
+		})
+	}
+	tells("bankfeed: it runs", `onefold_plugin_failures_total{plugin="bankfeed",source="core"} 0`)
+	pid, err := strconv.Atoi(regexp.MustCompile(`"msg":"a plugin is up".*"pid":"(\d+)"`).FindStringSubmatch(in.logged.String())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	tells("it has failed 1 times before", `onefold_plugin_failures_total{plugin="bankfeed",source="core"} 1`)
+	if in.end(); in.code != 0 {
+		t.Error(in.logged)
+	}
+	if out, errs, code := typed(t, "", "plugin", "serve", "nobody"); code != 2 || !strings.Contains(errs, "bankfeed") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
 // What a plugin maps ends in the master record like anything else, and its refusals among the dead letters.
 func TestPluginFeedsTheMaster(t *testing.T) {
 	file, checksum := builtPlugin(t)

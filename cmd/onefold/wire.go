@@ -296,6 +296,7 @@ func shipped() []string {
 func (s *service) openFlow(context.Context) error {
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
 		erasing(s.store.Erasing))
+	s.watchPlugins()
 	m := pipeline.NewMetrics(s.metrics)
 	positions := pipeline.NewPositions(s.store)
 	s.loads.Absorber = s.registry
