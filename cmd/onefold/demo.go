@@ -176,7 +176,7 @@ func (d *demo) welcome() {
 		flag = " --server " + api
 	}
 	somebody := d.town.Truth()[0]
-	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages, and the bank's old core
+	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages, the bank's old core
 system its nightly files, which a plugin maps in a process of its own.
 
   API      %s/api/v1/status
