@@ -40,6 +40,7 @@ type Customers interface {
 // Explain is what is asked of how the registry came to its answers.
 type Explain interface {
 	Why(ctx context.Context, a, b string) (*customer.Explanation, error)
+	How(ctx context.Context, id customer.CustomerID) (*customer.Making, error)
 }
 
 // Letters is where dead letters are kept.

@@ -127,10 +127,30 @@ func (h *house) Why(_ context.Context, a, _ string) (*customer.Explanation, erro
 		x.A, x.B, x.Decision = x.B, customer.Side{Member: customer.Member{Record: customer.RecordID{3}, Source: "pos", Key: "9"}, Customer: one}, nil
 	}
 	for _, w := range h.bits {
-		x.Steps = append(x.Steps, customer.Step{Comparison: "email", Level: h.said, Weight: w, Detail: h.text})
+		x.Steps = append(x.Steps, customer.Step{Comparison: "email", Level: h.said, Weight: w, Detail: h.text, Frequencies: []customer.Frequency{{Of: h.text, OneIn: 1234}}})
 		x.Weight += w
 	}
 	return x, nil
+}
+
+func (h *house) How(_ context.Context, id customer.CustomerID) (*customer.Making, error) {
+	a, b := customer.Member{Record: alice, Source: h.said, Key: h.text}, customer.Member{Record: alyce, Source: "bank", Key: h.text}
+	c := customer.Member{Record: customer.RecordID{3}, Source: "pos", Key: "9"}
+	step := func(by customer.By, refused customer.Refused) customer.Union {
+		return customer.Union{By: by, Refused: refused, A: a, B: b, Alike: 3, Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits}
+	}
+	return &customer.Making{
+		Customer: id, Cut: true,
+		Steps: []customer.Union{
+			step(customer.ByAlike, ""), step(customer.ByDecision, ""), step(customer.ByRule, ""), step(customer.ByContradicted, ""),
+			{By: customer.ByEvidence, A: b, B: c, Weight: customer.Bits},
+		},
+		Apart: []customer.Union{
+			step(customer.ByEvidence, customer.RefusedByDecision), step(customer.ByEvidence, customer.RefusedByRule),
+			step(customer.ByEvidence, customer.RefusedByMean), step(customer.ByEvidence, customer.RefusedByLimit),
+			step(customer.ByContradicted, customer.RefusedAsTwins),
+		},
+	}, nil
 }
 
 func (h *house) letter() event.DeadLetter {

@@ -7,28 +7,31 @@ import (
 	"github.com/onefold/onefold/customer"
 )
 
-// maxPairs is how many of a customer's records are explained on its page (invariant 10): each costs a comparison with all others.
-const maxPairs = 12
+// Limits of an explanation on the page (invariant 10); the API and the command line have all of it.
+const (
+	maxUnions = 30 // steps that made a customer
+	maxCommon = 4  // values of a comparison of which is said how common they are
+	maxApart  = 10 // steps that were refused between it and others
+)
 
-// reason is why the records of a customer are one: for each of them the record that speaks loudest for it, and of one of these pairs
-// every step.
+// reason is why the records of a customer are one: the steps that joined them, in order, those that were refused, and of one pair every
+// comparison.
 type reason struct {
-	Customer string
-	Pairs    []pair
-	More     int // records that are not explained here
-	Shown    *waterfall
-	Problem  string
+	Unions  []union
+	More    int // steps that are not shown
+	Apart   []union
+	Others  bool // more were refused than are shown
+	Changed bool // the steps lead elsewhere than where the store stands
+	Shown   *waterfall
+	Problem string
 }
 
-// pair is one record and the one that holds it in.
-type pair struct {
-	Left     string
-	Right    string
-	Bits     string
-	Needed   string
-	How      string
-	Link     string
-	Selected bool
+// union is one step: two groups of records that were joined, or could have been and were not, by the pair that decides.
+type union struct {
+	Left, Right string
+	By          string
+	Link        string
+	Selected    bool
 }
 
 // waterfall draws an explanation: one bar a step, from where the last one ended; the end is the score.
@@ -51,7 +54,8 @@ type waterfall struct {
 type bar struct {
 	Comparison, Level, Detail string
 	Bits, Exact               string
-	X, Width                  string // of the bar
+	Common                    []string // how common the values are
+	X, Width                  string   // of the bar
 	Up                        bool
 }
 
@@ -66,60 +70,88 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 	if len(c.Members) < 2 {
 		return nil, nil //nolint:nilnil // one record needs no reason
 	}
-	out := &reason{Customer: c.ID.String(), More: max(0, len(c.Members)-maxPairs)}
+	out := &reason{}
+	made, err := p.Explain.How(r.Context(), c.ID)
+	if err != nil {
+		return out, out.complain(err)
+	}
+	out.Others, out.Changed = made.Cut || len(made.Apart) > maxApart, !made.Current
+	out.More = max(0, len(made.Steps)-maxUnions)
 	a, b := r.URL.Query().Get("a"), r.URL.Query().Get("b")
-	seen := map[customer.Pair]bool{}
-	for _, m := range c.Members[:min(len(c.Members), maxPairs)] {
-		x, err := p.Explain.Why(r.Context(), m.Record.String(), c.ID.String())
-		if err != nil {
-			why, ok := refused(err)
-			if !ok {
-				return nil, err
-			}
-			out.Problem = why
-			continue
-		}
-		of := customer.NewPair(x.A.Record, x.B.Record)
-		if seen[of] {
-			continue
-		}
-		seen[of] = true
-		chosen := a == x.A.Record.String() && b == x.B.Record.String() || a == "" && out.Shown == nil
-		out.Pairs = append(out.Pairs, pair{
-			Left: member(x.A.Member, sees), Right: member(x.B.Member, sees),
-			Bits: bits(x.Weight), Needed: bits(x.Threshold), How: how(x), Selected: chosen,
-			Link: query("/customers/"+c.ID.String(), "a", x.A.Record.String(), "b", x.B.Record.String()) + "#why",
-		})
-		if chosen {
-			out.Shown = newWaterfall(x, sees)
+	if a == "" && b == "" {
+		a, b = first(made, c)
+	}
+	show := func(u *customer.Union) union {
+		x, y := u.A.Record.String(), u.B.Record.String()
+		return union{
+			Left: member(u.A, sees), Right: member(u.B, sees), By: by(u), Selected: a == x && b == y,
+			Link: query("/customers/"+c.ID.String(), "a", x, "b", y) + "#why",
 		}
 	}
-	if out.Shown == nil && a != "" && b != "" { // a pair of the reader's own choice
-		x, err := p.Explain.Why(r.Context(), a, b)
-		if err != nil {
-			why, ok := refused(err)
-			if !ok {
-				return nil, err
-			}
-			out.Problem = why
-			return out, nil
-		}
-		out.Shown = newWaterfall(x, sees)
+	for i := range made.Steps[:len(made.Steps)-out.More] {
+		out.Unions = append(out.Unions, show(&made.Steps[i]))
 	}
+	for i := range made.Apart[:min(len(made.Apart), maxApart)] {
+		out.Apart = append(out.Apart, show(&made.Apart[i]))
+	}
+	x, err := p.Explain.Why(r.Context(), a, b)
+	if err != nil {
+		return out, out.complain(err)
+	}
+	out.Shown = newWaterfall(x, sees)
 	return out, nil
 }
 
-// how says in two words what binds a pair.
-func how(x *customer.Explanation) string {
-	switch {
-	case x.Decision != nil:
-		return "decided"
-	case x.Rule == customer.MustLink:
-		return "must link"
-	case x.Weight >= x.Threshold:
-		return "evidence"
+// complain notes why a question was refused; what is no refusal is answered.
+func (x *reason) complain(err error) error {
+	why, ok := refused(err)
+	if !ok {
+		return err
 	}
-	return "by way of others"
+	x.Problem = why
+	return nil
+}
+
+// first answers the pair that is shown unless another one is asked for: the first that evidence joined, else the first at all.
+func first(made *customer.Making, c *customer.Customer) (a, b string) {
+	for i := range made.Steps {
+		if u := &made.Steps[i]; u.By == customer.ByEvidence || u.By == customer.ByContradicted {
+			return u.A.Record.String(), u.B.Record.String()
+		}
+	}
+	if len(made.Steps) > 0 {
+		return made.Steps[0].A.Record.String(), made.Steps[0].B.Record.String()
+	}
+	return c.Members[0].Record.String(), c.Members[1].Record.String()
+}
+
+// by says what joined two groups, or what stands between them.
+func by(u *customer.Union) string {
+	evidence := bits(u.Weight) + " bits, " + bits(u.Threshold) + " needed"
+	switch u.Refused {
+	case "":
+	case customer.RefusedByDecision:
+		return "a person has parted two of their records"
+	case customer.RefusedByRule:
+		return "two of their records hold different numbers of a kind of which one has one"
+	case customer.RefusedByMean:
+		return evidence + ", but the other pairs across speak against it"
+	case customer.RefusedByLimit:
+		return "too many records hang together"
+	default:
+		return evidence + ", but one trait contradicts: " + string(u.Refused)
+	}
+	switch u.By {
+	case customer.ByAlike:
+		return plural(int64(u.Alike), "record says", "records say") + " the same"
+	case customer.ByDecision:
+		return "a person's decision"
+	case customer.ByRule:
+		return "a strong identifier, or their source"
+	case customer.ByContradicted:
+		return evidence + ", one trait aside"
+	}
+	return evidence
 }
 
 // newWaterfall lays out an explanation. The bars' exact weights add up to the exact score; should they not, it says so.
@@ -148,6 +180,9 @@ func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
 		b := draw(sum, sum+s.Weight)
 		b.Comparison, b.Level, b.Bits, b.Exact = label(customer.Path{Name: s.Comparison}), inert(s.Level), bits(s.Weight), exactly(s.Weight)
 		b.Detail = shown(s.Detail, sees)
+		for _, f := range s.Frequencies[:min(len(s.Frequencies), maxCommon)] {
+			b.Common = append(b.Common, shown(f.Of, sees)+": one in "+number(f.OneIn))
+		}
 		out.Steps = append(out.Steps, b)
 		sum += s.Weight
 	}
