@@ -197,7 +197,7 @@ func (r *reader) request(all *value, name string, known []string) *request {
 		if q.method == http.MethodGet {
 			r.say(body, "leave it out", "a GET has no body")
 		}
-		q.body = r.bodyOf(body, batch, append(slices.Clone(known), inBody))
+		q.body = r.bodyOf(body, batch, known)
 	} else if writes {
 		r.say(v, "add body: '{body}'", "this request does not carry the customer's fields")
 	}

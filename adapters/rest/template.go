@@ -162,7 +162,7 @@ func (b *bodies) part(v *value) part {
 	if len(v.keys) == 1 && v.keys[0].name == "each" && b.batch && !b.inside {
 		return b.list(v.keys[0].value)
 	}
-	if len(v.keys) == 1 && v.keys[0].value.kind == nothing && slices.Contains(append(b.known, inBody), v.keys[0].name) {
+	if len(v.keys) == 1 && v.keys[0].value.kind == nothing && (v.keys[0].name == inBody || slices.Contains(b.known, v.keys[0].name)) {
 		name := v.keys[0].name
 		b.say(v, "put it in quotes: '{"+name+"}'", "YAML takes {%s} for keys and values", name)
 		return nil
