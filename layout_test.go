@@ -63,6 +63,7 @@ func arrows() map[string][]string {
 		"simulation":           {},
 		"simulation/*":         {},
 		"cmd/onefold/config":   {"event"},
+		"cmd/onefold/archive":  {},
 		"cmd/onefold":          {"*"},
 
 		"customer/match/spelling":     {},

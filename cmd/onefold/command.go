@@ -45,10 +45,12 @@ func (p *program) root() *cobra.Command {
 		&cobra.Group{ID: "start", Title: "Start:"},
 		&cobra.Group{ID: "customers", Title: "Customers:"},
 		&cobra.Group{ID: "flow", Title: "Flow and mappings:"},
+		&cobra.Group{ID: "care", Title: "Backup:"},
 		&cobra.Group{ID: "about", Title: "About:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"start":     {p.demoCommand(), p.runCommand(), p.loadCommand(), p.simulateCommand(), p.validateCommand(), p.doctorCommand()},
+		"care":      {p.backupCommand(), p.restoreCommand(), p.checkCommand()},
 		"customers": {p.customerCommand(), p.privacyCommand(), p.matchCommand()},
 		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.targetCommand(), p.deadCommand()},
 		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.tokenCommand(), p.versionCommand()},

@@ -82,6 +82,50 @@ func (s *Store) open(ctx context.Context) error {
 	return s.reader.PingContext(ctx)
 }
 
+// Snapshot writes the store at path as it stands at one moment to a new file, while a service writes it or while none does. It is a reader
+// like others: nobody waits for it.
+func Snapshot(ctx context.Context, path, to string) error {
+	db, err := glance(path)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
+	if err = (&Store{path: path}).explain(errors.Join(err, db.Close())); err != nil {
+		return err
+	}
+	if err := os.Chmod(to, 0o600); err != nil { // customers are nobody else's business
+		return err
+	}
+	f, err := os.OpenFile(to, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Schema is the newest form of a file that this version knows.
+func Schema() (int, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	return len(files), err
+}
+
+// glance opens a store's file to be read, beside whoever writes it.
+func glance(path string) (*sql.DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, unwritable(path, err)
+	}
+	if _, err := inspect(path); err != nil {
+		return nil, err
+	}
+	name := "file:" + (&url.URL{Path: path}).EscapedPath() + fmt.Sprintf("?mode=ro&_pragma=busy_timeout(%d)", busy)
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
 // connect names the database and how each connection to it is set up. The file must be there.
 func connect(path string, cacheKiB int, more ...string) (*sql.DB, error) {
 	pragmas := append([]string{

@@ -43,15 +43,19 @@ func (s *Store) Claim(ctx context.Context, source, topic string, partitions []in
 
 // Positions answers how far each partition has taken effect, in order.
 func (s *Store) Positions(ctx context.Context) ([]event.Position, error) {
-	var out []event.Position
+	out, err := view{s.reader}.positions(ctx)
+	return out, s.explain(err)
+}
+
+func (v view) positions(ctx context.Context) (out []event.Position, err error) {
 	const query = "SELECT source, topic, partition, topic_id, next, epoch, owner FROM position ORDER BY source, topic, partition"
-	err := view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
+	err = v.each(ctx, query, nil, func(rows *sql.Rows) error {
 		var p event.Position
 		err := rows.Scan(&p.Source, &p.Topic, &p.Partition.Partition, &p.TopicID, &p.Next, &p.Epoch, &p.Owner)
 		out = append(out, p)
 		return err
 	})
-	return out, s.explain(err)
+	return out, err
 }
 
 // errEnough ends a query whose further rows are not wanted.
@@ -223,10 +227,17 @@ func (s *Store) DropDeadLetters(ctx context.Context, before time.Time, limit int
 }
 
 // Counts answers how much the store holds. It costs the same however much that is; only what waits in the outbox is counted.
-func (s *Store) Counts(ctx context.Context) (c customer.Counts, err error) {
-	const query = "SELECT records, customers, interactions, merges, dead_letters, (SELECT count(*) FROM outbox) FROM tally"
-	err = s.reader.QueryRowContext(ctx, query).Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
+func (s *Store) Counts(ctx context.Context) (customer.Counts, error) {
+	c, err := view{s.reader}.counts(ctx)
 	return c, s.explain(err)
+}
+
+func (v view) counts(ctx context.Context) (c customer.Counts, err error) {
+	const query = "SELECT records, customers, interactions, merges, dead_letters, (SELECT count(*) FROM outbox) FROM tally"
+	err = v.each(ctx, query, nil, func(rows *sql.Rows) error {
+		return rows.Scan(&c.Records, &c.Customers, &c.Interactions, &c.Merges, &c.DeadLetters, &c.Outbox)
+	})
+	return c, err
 }
 
 // MappingRevision answers the revision of a version of a source's mapping: 1, 2, 3 in the order in which they came.
