@@ -34,6 +34,8 @@ type sending struct {
 	shown time.Time
 	width int
 	last  int64 // rows sent when the service was last looked at
+	begin int64 // sum of the ends of the source's partitions before anything was sent
+	calm  int   // looks in a row at which the source had nothing left to take
 }
 
 // send puts every row on the topic, and waits for their outcomes.
@@ -112,6 +114,9 @@ func (s *sending) known(ctx context.Context) error {
 	}
 	for _, src := range st.Sources {
 		if src.Name == s.source && src.Topic == s.topic {
+			for _, p := range src.Partitions {
+				s.begin += max(p.End, 0)
+			}
 			return nil
 		}
 	}
@@ -124,6 +129,10 @@ func (s *sending) known(ctx context.Context) error {
 func (s *sending) status(ctx context.Context, into *console.Status) error {
 	return s.program.ask(ctx, http.MethodGet, "/status", nil, nil, into)
 }
+
+// calmLooks is how often in a row a source must have nothing left to take before that is believed: what it knows of the end of its topic
+// may be a moment old.
+const calmLooks = 8
 
 // await waits until at most so many rows of those that were sent have no outcome. Where the service was started again meanwhile its counts
 // began anew: then everything is taken when the source has nothing left to take.
@@ -138,7 +147,10 @@ func (s *sending) await(ctx context.Context, ahead int64) error {
 		o := s.outcomes(&st)
 		s.out.Outcomes = &o
 		s.progress(o.Sum())
-		if s.out.Sent-o.Sum() <= ahead || s.quiet(&st) {
+		if s.calm++; !s.quiet(&st) {
+			s.calm = 0
+		}
+		if s.out.Sent-o.Sum() <= ahead || s.calm >= calmLooks {
 			return nil
 		}
 		select {
@@ -171,7 +183,7 @@ func (s *sending) quiet(st *console.Status) bool {
 			}
 			at += p.Next
 		}
-		return at >= s.out.Sent && src.Lag == 0 && src.InFlight == 0
+		return at >= s.begin+s.out.Sent && src.Lag == 0 && src.InFlight == 0
 	}
 	return false
 }
