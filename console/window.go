@@ -13,7 +13,11 @@ import (
 func (a *api) pages() http.Handler {
 	return pages.New(pages.Config{
 		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Mask: mask.Payload, Now: a.Now, Log: a.Log,
-		Sees: func(r *http.Request) bool { return access.From(r.Context()).Sees() },
+		Caller: func(r *http.Request) pages.Caller {
+			c := access.From(r.Context())
+			return pages.Caller{Name: c.Name, Role: string(c.Role), Sees: c.Sees(), Operates: c.May(access.Operator)}
+		},
+		Audit: func(r *http.Request, outcome string) { a.audit(r, route{}, outcome) },
 		Status: func(ctx context.Context) (*pages.Status, error) {
 			s, err := a.Status(ctx)
 			if err != nil {

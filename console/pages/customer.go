@@ -29,7 +29,6 @@ type person struct {
 	Customer *customer.Customer
 	Asked    customer.CustomerID // differs if the id that was asked for leads to another
 	Name     string
-	Sees     bool
 	Values   []value
 	More     int // values beyond the limit
 	Records  []customer.Member
@@ -81,7 +80,7 @@ func (p *pages) customer(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &person{Customer: c, Asked: id, Sees: p.sees(r), Now: p.Now()}
+	out := &person{Customer: c, Asked: id, Now: p.Now()}
 	title := "Customer " + c.ID.String()
 	if c.Status == customer.Active {
 		if err := p.fill(r, out); err != nil {
@@ -93,9 +92,9 @@ func (p *pages) customer(r *http.Request) (*view, error) {
 
 func (p *pages) fill(r *http.Request, out *person) error {
 	c := out.Customer
-	out.Name = shown(nameOf(c), out.Sees)
+	out.Name = inert(nameOf(c))
 	for i := range c.Attributes[:min(len(c.Attributes), maxValues)] {
-		out.Values = append(out.Values, valueOf(&c.Attributes[i], out.Sees))
+		out.Values = append(out.Values, valueOf(&c.Attributes[i]))
 	}
 	slices.SortStableFunc(out.Values, func(a, b value) int { return cmp.Compare(order(a.Label), order(b.Label)) })
 	out.More = max(0, len(c.Attributes)-maxValues)
@@ -110,12 +109,12 @@ func (p *pages) fill(r *http.Request, out *person) error {
 		return err
 	}
 	for _, in := range events {
-		out.Events = append(out.Events, happeningOf(in, out.Sees))
+		out.Events = append(out.Events, happeningOf(in))
 	}
 	if len(events) == limit && limit < customer.MaxTimeline {
 		out.Longer = query("/customers/"+c.ID.String(), "events", strconv.Itoa(limit*4)) + "#timeline"
 	}
-	out.Why, err = p.why(r, c, out.Sees)
+	out.Why, err = p.why(r, c)
 	return err
 }
 
@@ -131,28 +130,22 @@ func order(label string) int {
 	return len(first)
 }
 
-func valueOf(a *customer.Attribute, sees bool) value {
-	show := func(v customer.Value) string {
-		text := valueText(a.Path, v)
-		if openField(a.Path.Name) {
-			return inert(text)
-		}
-		return shown(text, sees)
-	}
+func valueOf(a *customer.Attribute) value {
+	show := func(v customer.Value) string { return inert(valueText(a.Path, v)) }
 	out := value{
 		Label: label(a.Path), stated: stated{Text: show(a.Value)}, Verified: a.Verified, Rule: a.Rule, More: max(0, len(a.Losers)-maxLosers),
 	}
-	out.state(&a.Claim, sees)
+	out.state(&a.Claim)
 	switch id := a.Path.ID; {
 	case a.Path.Name == customer.FieldIdentifier:
 		out.Element = inertTo(a.Value.Parts["type"], 24)
-	case sees && strings.ContainsFunc(id, unicode.IsLetter): // else it tells nobody anything
+	case strings.ContainsFunc(id, unicode.IsLetter): // else it tells nobody anything
 		out.Element = inertTo(id, 24)
 	}
 	for i := range a.Losers[:min(len(a.Losers), maxLosers)] {
 		l := &a.Losers[i]
 		if reflect.DeepEqual(l.Value, a.Value) { // it agrees
-			out.state(l, sees)
+			out.state(l)
 			continue
 		}
 		text := show(l.Value)
@@ -161,18 +154,18 @@ func valueOf(a *customer.Attribute, sees bool) value {
 			at = len(out.Losers)
 			out.Losers = append(out.Losers, stated{Text: text})
 		}
-		out.Losers[at].state(l, sees)
+		out.Losers[at].state(l)
 	}
 	return out
 }
 
 // state notes who states a value.
-func (s *stated) state(c *customer.Claim, sees bool) {
+func (s *stated) state(c *customer.Claim) {
 	if len(s.Origins) == maxOrigins {
 		s.More++
 		return
 	}
-	s.Origins = append(s.Origins, origin{Source: inert(c.Source), Key: short(keyOf(c.Key, sees)), Whole: keyOf(c.Key, sees), At: c.At})
+	s.Origins = append(s.Origins, origin{Source: inert(c.Source), Key: short(inert(c.Key)), Whole: inert(c.Key), At: c.At})
 }
 
 // short answers a long key by its beginning and its end.
@@ -185,10 +178,10 @@ func short(key string) string {
 	return string(r[:head]) + "…" + string(r[len(r)-tail:])
 }
 
-func happeningOf(in *customer.Interaction, sees bool) happening {
+func happeningOf(in *customer.Interaction) happening {
 	out := happening{
-		Type: in.Type, Subtype: inert(in.Subtype), Status: inert(in.Status), Title: shown(in.Title, sees), Channel: in.Channel,
-		Source: inert(in.Source), Key: shown(in.Key, sees), Test: in.Test, Reversal: in.ReversalOf != "", At: in.OccurredAt, Items: len(in.Items),
+		Type: in.Type, Subtype: inert(in.Subtype), Status: inert(in.Status), Title: inert(in.Title), Channel: in.Channel,
+		Source: inert(in.Source), Key: inert(in.Key), Test: in.Test, Reversal: in.ReversalOf != "", At: in.OccurredAt, Items: len(in.Items),
 	}
 	if !in.Amount.IsZero() {
 		out.Amount = in.Amount.String()
@@ -198,9 +191,6 @@ func happeningOf(in *customer.Interaction, sees bool) happening {
 	}
 	return out
 }
-
-// keyOf answers a record's key as it may be seen: it may be an e-mail address or an account.
-func keyOf(key string, sees bool) string { return shown(key, sees) }
 
 // ruleText says in words why a value survived.
 func ruleText(rule string) string {

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -66,7 +67,7 @@ func newFlowMap(s *Status, samples []sample) flowMap {
 		registry.Level = "warn"
 	}
 	topic := node{
-		X: column(3), Y: middle, Kind: "topic", Name: s.Topic, Detail: "customers topic", Level: "ok", Note: "all published",
+		X: column(3), Y: middle, Kind: "topic", Name: cmp.Or(s.Topic, "Customers"), Detail: "compacted topic", Level: "ok", Note: "all published",
 	}
 	if n := s.Counts.Outbox; n > 0 {
 		topic.Note = plural(n, "change waits", "changes wait")

@@ -100,7 +100,7 @@ func (p *pages) letter(r *http.Request) (*view, error) { return p.open(r, false)
 // reveal shows the bytes as they are, to who may see them; the log keeps that it was done. It is a form of its own and no address, so that
 // nothing but a person's own click does it.
 func (p *pages) reveal(r *http.Request) (*view, error) {
-	if !p.sees(r) {
+	if !p.caller(r).Sees {
 		return &view{
 			frame: frame{Title: "Not yours to see", Section: "dead"}, status: http.StatusForbidden,
 			body: trouble("Your role does not see personal data", "A steward can reveal the bytes of a message."),
@@ -117,9 +117,9 @@ func (p *pages) open(r *http.Request, reveal bool) (*view, error) {
 	show := p.Mask
 	if reveal {
 		show = func(b []byte) []byte { return b }
-		p.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID))
+		p.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID), slog.String("by", p.caller(r).Name))
 	}
-	out := &opened{Letter: d, Revealed: reveal, Sees: p.sees(r), Value: dump(show(d.Value)), Key: dump(show(d.Key)), Now: p.Now()}
+	out := &opened{Letter: d, Revealed: reveal, Sees: p.caller(r).Sees, Value: dump(show(d.Value)), Key: dump(show(d.Key)), Now: p.Now()}
 	for _, h := range d.Headers {
 		out.Headers = append(out.Headers, [2]string{inert(h.Key), dump(show(h.Value))})
 	}

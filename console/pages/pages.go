@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -22,12 +23,22 @@ type Config struct {
 	Explain   Explain
 	Letters   Letters
 	Status    func(context.Context) (*Status, error)
-	// Sees tells whether whoever asks may see personal data; nil: everybody may.
-	Sees func(*http.Request) bool
+	// Caller says who asks; nil: somebody who may do everything. What customers hold arrives as the caller may see it.
+	Caller func(*http.Request) Caller
+	// Audit is told what came of a page that shows or changes something of somebody; nil: nobody is.
+	Audit func(r *http.Request, outcome string)
 	// Mask hides what the bytes of a message say, and leaves how they are built.
 	Mask func([]byte) []byte
 	Now  func() time.Time
 	Log  *slog.Logger
+}
+
+// Caller is who asks for a page.
+type Caller struct {
+	Name     string // empty where nobody has to say who he is
+	Role     string
+	Sees     bool // personal data as it is
+	Operates bool // replays dead letters
 }
 
 // Customers is what is asked of the registry.
@@ -67,7 +78,7 @@ func New(c Config) http.Handler {
 	p := &pages{Config: c, shelf: newShelf()}
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/{name}", p.shelf)
-	for pattern, h := range map[string]func(*http.Request) (*view, error){
+	for pattern, h := range map[string]handler{
 		"GET /{$}":                       p.overview,
 		"GET /live":                      p.live,
 		"GET /customers":                 p.search,
@@ -79,7 +90,7 @@ func New(c Config) http.Handler {
 		"GET /targets":                   p.targets,
 		"/":                              p.nothing,
 	} {
-		mux.HandleFunc(pattern, p.serve(h))
+		mux.HandleFunc(pattern, p.serve(h, personal(pattern)))
 	}
 	return mux
 }
@@ -104,12 +115,19 @@ type frame struct {
 	Title   string
 	Section string // which part of the navigation is marked
 	Asset   func(string) string
-	Sees    bool
+	Caller  Caller
 	Now     time.Time
 }
 
+type handler func(*http.Request) (*view, error)
+
+// personal tells pages that show or change something of somebody.
+func personal(pattern string) bool {
+	return strings.Contains(pattern, "/customers") || strings.Contains(pattern, "{id}") || strings.HasPrefix(pattern, http.MethodPost)
+}
+
 // serve makes a page, whole or not at all: what fails halfway must not look like an answer.
-func (p *pages) serve(h func(*http.Request) (*view, error)) http.HandlerFunc {
+func (p *pages) serve(h handler, audited bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), Patience)
 		defer cancel()
@@ -117,6 +135,9 @@ func (p *pages) serve(h func(*http.Request) (*view, error)) http.HandlerFunc {
 		v, err := h(r)
 		if err != nil {
 			v = p.failed(r, err)
+		}
+		if audited && p.Audit != nil {
+			p.Audit(r, outcome(v.status))
 		}
 		head := w.Header()
 		head.Set("Content-Security-Policy", policy)
@@ -128,7 +149,7 @@ func (p *pages) serve(h func(*http.Request) (*view, error)) http.HandlerFunc {
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}
-		v.Asset, v.Sees, v.Now = p.shelf.address, p.sees(r), p.Now()
+		v.Asset, v.Caller, v.Now = p.shelf.address, p.caller(r), p.Now()
 		body := v.body
 		if !v.piece {
 			body = whole(v.frame, v.body)
@@ -147,7 +168,29 @@ func (p *pages) serve(h func(*http.Request) (*view, error)) http.HandlerFunc {
 	}
 }
 
-func (p *pages) sees(r *http.Request) bool { return p.Sees == nil || p.Sees(r) }
+func (p *pages) caller(r *http.Request) Caller {
+	if p.Caller == nil {
+		return Caller{Sees: true, Operates: true}
+	}
+	return p.Caller(r)
+}
+
+// outcome writes what came of a page in a word, as the API does.
+func outcome(status int) string {
+	switch status {
+	case 0, http.StatusOK, http.StatusSeeOther:
+		return "ok"
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusBadRequest:
+		return "bad_request"
+	case http.StatusServiceUnavailable:
+		return "timeout"
+	}
+	return "internal"
+}
 
 func (p *pages) nothing(*http.Request) (*view, error) {
 	return &view{

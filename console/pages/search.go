@@ -133,13 +133,12 @@ func (p *pages) search(r *http.Request) (*view, error) {
 			return nil, err
 		}
 	}
-	return &view{frame: frame{Title: "Customers", Section: "customers"}, body: customersPage(out, p.sees(r))}, nil
+	return &view{frame: frame{Title: "Customers", Section: "customers"}, body: customersPage(out, p.caller(r).Sees)}, nil
 }
 
 // find asks in each way that a question can be taken. A way in which it cannot be looked up says why only if there is no other.
 func (p *pages) find(r *http.Request, ways []understanding, out *results) error {
 	seen := map[customer.CustomerID]bool{}
-	sees := p.sees(r)
 	answered := false
 	for _, way := range ways {
 		way.query.Limit = maxShown
@@ -158,7 +157,7 @@ func (p *pages) find(r *http.Request, ways []understanding, out *results) error 
 		for _, c := range found.Customers {
 			if !seen[c.ID] && len(out.Customers) < maxShown {
 				seen[c.ID] = true
-				out.Customers = append(out.Customers, rowOf(c, sees))
+				out.Customers = append(out.Customers, rowOf(c))
 			}
 		}
 	}
@@ -168,15 +167,15 @@ func (p *pages) find(r *http.Request, ways []understanding, out *results) error 
 	return nil
 }
 
-func rowOf(c *customer.Customer, sees bool) row {
-	show := func(name string) string { return shown(c.Text(name), sees) }
+func rowOf(c *customer.Customer) row {
+	show := func(name string) string { return inert(c.Text(name)) }
 	out := row{
-		ID: c.ID.String(), Name: shown(nameOf(c), sees), Email: show(customer.FieldEmail), Phone: show(customer.FieldPhone),
+		ID: c.ID.String(), Name: inert(nameOf(c)), Email: show(customer.FieldEmail), Phone: show(customer.FieldPhone),
 		Birth: show("birthDate"), Records: len(c.Members), Updated: c.UpdatedAt,
 	}
 	for i := range c.Attributes {
 		if a := &c.Attributes[i]; a.Path.Name == customer.FieldAddress && out.City == "" {
-			out.City = shown(a.Value.Parts["addressLocality"], sees)
+			out.City = inert(a.Value.Parts["addressLocality"])
 		}
 	}
 	for _, m := range c.Members {
@@ -196,12 +195,4 @@ func nameOf(c *customer.Customer) string {
 		}
 	}
 	return ""
-}
-
-// shown answers a value of a person as it may be seen.
-func shown(value string, sees bool) string {
-	if !sees {
-		return masked(value)
-	}
-	return inert(value)
 }

@@ -61,32 +61,6 @@ func hidden(r rune) bool {
 	return !unicode.IsGraphic(r)
 }
 
-// masked answers a text of which only the shape is left: letters become x, digits 9, and it is cut, so that not even its length is told.
-func masked(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > 24 {
-			b.WriteString("…")
-			break
-		}
-		switch {
-		case unicode.IsDigit(r) || unicode.IsNumber(r):
-			b.WriteByte('9')
-		case r == ' ' || r == '@' || r == '.' || r == '-' || r == '/' || r == '+' || r == ':' || r == ',':
-			b.WriteRune(r)
-		default:
-			b.WriteByte('x')
-		}
-	}
-	return b.String()
-}
-
-// open tells fields that name nobody: what kind of party it is and how it stands to us.
-func openField(name string) bool {
-	return slices.Contains([]string{"partyType", "status", "tier", "preferredLanguage", customer.FieldConsent, "legalForm"}, name)
-}
-
 // valueText writes a value in one line: parts by name, but for those that only say what the value is for.
 func valueText(path customer.Path, v customer.Value) string {
 	if len(v.Parts) == 0 {
@@ -169,6 +143,7 @@ func rate(perSecond float64) string {
 
 // bits writes a weight as people read it; exactly is what stands in the store.
 func bits(w customer.Weight) string    { return fmt.Sprintf("%+.2f", w.Float()) }
+func needed(w customer.Weight) string  { return fmt.Sprintf("%.2f", w.Float()) }
 func exactly(w customer.Weight) string { return strconv.FormatFloat(w.Float(), 'f', -1, 64) }
 
 // stamp writes an instant in UTC.

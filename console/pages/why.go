@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/onefold/onefold/customer"
@@ -66,7 +67,7 @@ const (
 )
 
 // why explains a customer of several records.
-func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, error) {
+func (p *pages) why(r *http.Request, c *customer.Customer) (*reason, error) {
 	if len(c.Members) < 2 {
 		return nil, nil //nolint:nilnil // one record needs no reason
 	}
@@ -84,7 +85,7 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 	show := func(u *customer.Union) union {
 		x, y := u.A.Record.String(), u.B.Record.String()
 		return union{
-			Left: member(u.A, sees), Right: member(u.B, sees), By: by(u), Selected: a == x && b == y,
+			Left: member(u.A), Right: member(u.B), By: by(u), Selected: a == x && b == y,
 			Link: query("/customers/"+c.ID.String(), "a", x, "b", y) + "#why",
 		}
 	}
@@ -98,7 +99,7 @@ func (p *pages) why(r *http.Request, c *customer.Customer, sees bool) (*reason, 
 	if err != nil {
 		return out, out.complain(err)
 	}
-	out.Shown = newWaterfall(x, sees)
+	out.Shown = newWaterfall(x)
 	return out, nil
 }
 
@@ -127,7 +128,7 @@ func first(made *customer.Making, c *customer.Customer) (a, b string) {
 
 // by says what joined two groups, or what stands between them.
 func by(u *customer.Union) string {
-	evidence := bits(u.Weight) + " bits, " + bits(u.Threshold) + " needed"
+	evidence := bits(u.Weight) + " bits, " + needed(u.Threshold) + " needed"
 	switch u.Refused {
 	case "":
 	case customer.RefusedByDecision:
@@ -155,10 +156,10 @@ func by(u *customer.Union) string {
 }
 
 // newWaterfall lays out an explanation. The bars' exact weights add up to the exact score; should they not, it says so.
-func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
+func newWaterfall(x *customer.Explanation) *waterfall {
 	out := &waterfall{
-		A: member(x.A.Member, sees), B: member(x.B.Member, sees),
-		Verdict: inert(x.Verdict), Threshold: bits(x.Threshold), Exact: exactly(x.Weight), Decision: x.Decision,
+		A: member(x.A.Member), B: member(x.B.Member),
+		Verdict: inert(x.Verdict), Threshold: needed(x.Threshold), Exact: exactly(x.Weight), Decision: x.Decision,
 	}
 	low, high, sum := min(0, x.Threshold), max(0, x.Threshold), customer.Weight(0)
 	for _, s := range x.Steps {
@@ -179,9 +180,9 @@ func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
 	for _, s := range x.Steps {
 		b := draw(sum, sum+s.Weight)
 		b.Comparison, b.Level, b.Bits, b.Exact = label(customer.Path{Name: s.Comparison}), inert(s.Level), bits(s.Weight), exactly(s.Weight)
-		b.Detail = shown(s.Detail, sees)
+		b.Detail = inert(s.Detail)
 		for _, f := range s.Frequencies[:min(len(s.Frequencies), maxCommon)] {
-			b.Common = append(b.Common, shown(f.Of, sees)+": one in "+number(f.OneIn))
+			b.Common = append(b.Common, inert(f.Of)+": one in "+number(f.OneIn))
 		}
 		out.Steps = append(out.Steps, b)
 		sum += s.Weight
@@ -193,18 +194,20 @@ func newWaterfall(x *customer.Explanation, sees bool) *waterfall {
 		if k.Generic {
 			k.Type += " (too common to propose)"
 		}
-		out.Keys = append(out.Keys, k.Type)
+		if !slices.Contains(out.Keys, k.Type) {
+			out.Keys = append(out.Keys, k.Type)
+		}
 	}
 	for _, m := range x.Path {
-		out.Path = append(out.Path, member(m, sees))
+		out.Path = append(out.Path, member(m))
 	}
 	return out
 }
 
 func digits(n int64) string { return strconv.FormatInt(n, 10) }
 
-func member(m customer.Member, sees bool) string {
-	return inert(m.Source) + "/" + short(keyOf(m.Key, sees))
+func member(m customer.Member) string {
+	return inert(m.Source) + "/" + short(inert(m.Key))
 }
 
 func (w *waterfall) box() string {
