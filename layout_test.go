@@ -34,10 +34,11 @@ const (
 func arrows() map[string][]string {
 	return map[string][]string{
 		"event":                {},
-		"customer":             {"customer/model", "customer/money", "event"},
+		"customer":             {"customer/model", "customer/money", "customer/weight", "event"},
 		"customer/model":       {},
 		"customer/money":       {},
-		"customer/match":       {"customer", "customer/match/spelling"},
+		"customer/weight":      {},
+		"customer/match":       {"customer", "customer/match/lexicon", "customer/match/spelling"},
 		"customer/explain":     {"customer", "event"},
 		"customer/merge":       {"customer"},
 		"adapters":             {"customer", "event"},
@@ -69,6 +70,7 @@ func arrows() map[string][]string {
 		"customer/match/spelling":     {},
 		"plugins/examples/bankfeed":   {"plugins", "plugins/examples/bankfeed/feed"},
 		"plugins/examples/bankfeed/*": {"adapters", "customer", "event"},
+		"customer/match/lexicon":      {"customer"},
 	}
 }
 

@@ -70,7 +70,7 @@ type work struct {
 
 func newWork(r *Registry, tx View, now time.Time) *work {
 	return &work{
-		r: r, tx: tx, now: now,
+		r: r.current(), tx: tx, now: now,
 		before: map[RecordID]*Record{}, after: map[RecordID]*Record{}, changed: map[RecordID]bool{}, erased: map[RecordID]bool{},
 		interactions: map[InteractionID]*Interaction{}, isFresh: map[InteractionID]bool{},
 		features: map[RecordID]*Features{},

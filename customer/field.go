@@ -3,14 +3,13 @@ package customer
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/onefold/onefold/customer/model"
 	"github.com/onefold/onefold/customer/money"
+	"github.com/onefold/onefold/customer/weight"
 	"github.com/onefold/onefold/event"
 )
 
@@ -318,29 +317,14 @@ func signed(author string, at time.Time) error {
 	return nil
 }
 
-// Weight is evidence in bits, log2 of a likelihood ratio, in fixed point: 1/1024 bit (sums must not depend on order).
-type Weight int32
+// Weight is evidence in bits.
+type Weight = weight.Weight
+
+// Sum is many weights added up.
+type Sum = weight.Sum
 
 // Bits is one bit of evidence.
-const Bits Weight = 1024
-
-// Float answers the weight in bits, for people and charts.
-func (w Weight) Float() float64 { return float64(w) / float64(Bits) }
-
-// MarshalJSON writes the weight in bits.
-func (w Weight) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, w.Float(), 'f', -1, 64), nil
-}
-
-// UnmarshalJSON reads what MarshalJSON writes; every weight is exact in both.
-func (w *Weight) UnmarshalJSON(b []byte) error {
-	bits, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || math.Abs(bits) > math.MaxInt32/float64(Bits) {
-		return fmt.Errorf("a weight is a number of bits, such as 12.5")
-	}
-	*w = Weight(math.Round(bits * float64(Bits)))
-	return nil
-}
+const Bits = weight.Bits
 
 // says answers the node of a live record.
 func (m *Membership) says() NodeID {
@@ -348,4 +332,60 @@ func (m *Membership) says() NodeID {
 		return NodeID{}
 	}
 	return m.Node
+}
+
+// room is what the lists of a record come to while a change is folded into it.
+type room struct {
+	elements, bytes int
+	refused         bool // a statement found none
+}
+
+// room counts a record's lists. If what is to be stated might not find room, it first lets go of all that nobody can see any more.
+func (r *Record) room(statements []Statement) *room {
+	n := r.count()
+	more := room{elements: len(statements)}
+	for i := range statements {
+		more.bytes += statements[i].size()
+	}
+	if n.elements+more.elements > MaxElements || n.bytes+more.bytes > MaxRecord {
+		for i := range r.Scopes {
+			r.Scopes[i].tidy()
+		}
+		n = r.count()
+	}
+	return n
+}
+
+func (r *Record) count() *room {
+	n := &room{}
+	for i := range r.Scopes {
+		for j := range r.Scopes[i].Cells {
+			if c := &r.Scopes[i].Cells[j]; isList(c.Path.Name) {
+				n.elements++
+				n.bytes += len(c.Path.ID) + c.Value.size()
+			}
+		}
+	}
+	return n
+}
+
+// takes tells whether there is room for a statement, and takes it.
+func (n *room) takes(st *Statement, fresh bool, old Value) bool {
+	if !isList(st.Path.Name) {
+		return true
+	}
+	elements, bytes := n.elements, n.bytes
+	if fresh {
+		elements++
+		bytes += len(st.Path.ID)
+	}
+	if st.State != Unknown {
+		bytes += st.Value.size() - old.size()
+	}
+	if elements > MaxElements || bytes > MaxRecord && bytes > n.bytes {
+		n.refused = true
+		return false
+	}
+	n.elements, n.bytes = elements, bytes
+	return true
 }

@@ -2,9 +2,8 @@ package customer
 
 import (
 	"context"
-	"math"
+	"maps"
 	"slices"
-	"strconv"
 )
 
 // Matcher says which records are the same party. It is pure: the same records give the same answer in every
@@ -198,24 +197,6 @@ type Group struct {
 	Records int `json:"records"`
 }
 
-// Sum is many weights added up, in the same unit.
-type Sum int64
-
-// Float answers the sum in bits.
-func (s Sum) Float() float64 { return float64(s) / float64(Bits) }
-
-// MarshalJSON writes the sum in bits.
-func (s Sum) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, s.Float(), 'f', -1, 64), nil
-}
-
-// UnmarshalJSON reads what MarshalJSON writes.
-func (s *Sum) UnmarshalJSON(b []byte) error {
-	bits, err := strconv.ParseFloat(string(b), 64)
-	*s = Sum(math.Round(bits * float64(Bits)))
-	return err
-}
-
 // By is what a union comes by, in the order in which a clustering asks.
 type By string
 
@@ -311,4 +292,82 @@ func standing(ctx context.Context, v View, d Decision) (bool, error) {
 		}
 	}
 	return false, err
+}
+
+// keySet answers the keys of a node that has live records: all where it speaks, else those by which it is found.
+func (w *work) keySet(n NodeID, f *Features, speaks bool) KeySet {
+	set := KeySet{Node: n, Keys: w.keys(f)}
+	if !speaks {
+		for i, k := range set.Keys {
+			if k.Type != keyIdentifier {
+				set.Keys[i].Type = quiet + k.Type
+			}
+		}
+		slices.SortFunc(set.Keys, compareKeys)
+	}
+	return set
+}
+
+// rematch scores all pairs of some nodes anew, and clusters what they are in. In the first round it only sees to it that their keys are
+// those of the matcher: which nodes of many records speak depends on it.
+func (w *work) rematch(ctx context.Context, nodes []NodeID, indexed bool) error {
+	held, err := w.tx.Nodes(ctx, nodes, MaxHeld)
+	if err != nil {
+		return err
+	}
+	g := newGraph()
+	if err := w.load(ctx, slices.Concat(held...)); err != nil {
+		return err
+	}
+	ours, holding := map[NodeID]bool{}, map[Key][]NodeID{}
+	for i, n := range nodes {
+		if ours[n] = true; len(held[i]) == 0 {
+			continue
+		}
+		g.sample[n], g.resident[n] = held[i][0], held[i][0]
+		f := w.says(g, n)
+		speaks := len(held[i]) <= MaxAlike || w.alike(f)
+		switch {
+		case !indexed && len(held[i]) > MaxAlike:
+			w.delta.Keys = append(w.delta.Keys, w.keySet(n, f, speaks))
+		case indexed && speaks:
+			for _, k := range w.r.matcher.Keys(f) {
+				holding[k] = append(holding[k], n)
+			}
+		}
+	}
+	if !indexed {
+		return nil
+	}
+	if err := w.gather(ctx, g.world, slices.Concat(held...)); err != nil {
+		return err
+	}
+	for _, id := range slices.Concat(held...) {
+		g.world.stir(id)
+	}
+	if err := w.read(ctx, g, slices.Collect(maps.Keys(holding)), 0); err != nil {
+		return err
+	}
+	for k, some := range holding {
+		if g.generic[k] = len(g.old[k]) > w.limit(k.Type); g.generic[k] {
+			continue
+		}
+		for _, a := range some {
+			for _, h := range g.old[k] {
+				if h.Node != a {
+					g.pairs[NewNodePair(a, h.Node)] = true
+				}
+			}
+		}
+	}
+	edges, err := w.score(ctx, g)
+	if err != nil {
+		return err
+	}
+	for p := range g.world.edges { // what no key speaks for any more
+		if ours[p.A] || ours[p.B] {
+			g.doubt[p] = true
+		}
+	}
+	return w.recluster(ctx, g, edges)
 }

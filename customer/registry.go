@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -19,11 +20,12 @@ type Registry struct {
 	matcher Matcher
 	merger  Merger
 	ids     IDs
+	adopted *atomic.Pointer[Matcher] // instead of matcher, once there is one
 }
 
 // NewRegistry returns the registry over a store.
 func NewRegistry(store Store, matcher Matcher, merger Merger, ids IDs) *Registry {
-	return &Registry{store: store, matcher: matcher, merger: merger, ids: ids}
+	return &Registry{store: store, matcher: matcher, merger: merger, ids: ids, adopted: new(atomic.Pointer[Matcher])}
 }
 
 // Limits of questions.

@@ -44,10 +44,7 @@ type graph struct {
 // resolve brings matching up to date with the records that changed: keys, edges, components, customers (invariant 4: what comes
 // out depends on the live records, the decisions and the model only).
 func (w *work) resolve(ctx context.Context) error {
-	g := &graph{
-		features: map[NodeID]*Features{}, born: map[NodeID]bool{}, died: map[NodeID]bool{}, generic: map[Key]bool{},
-		sample: map[NodeID]RecordID{}, resident: map[NodeID]RecordID{}, pairs: map[NodePair]bool{}, doubt: map[NodePair]bool{},
-	}
+	g := newGraph()
 	if err := w.meet(ctx, g); err != nil {
 		return err
 	}
@@ -66,7 +63,6 @@ func (w *work) resolve(ctx context.Context) error {
 
 // meet reads where the touched records are, and those that a decision or a source's link puts beside them.
 func (w *work) meet(ctx context.Context, g *graph) error {
-	g.world = newWorld()
 	of := slices.Clone(w.touched)
 	for _, id := range w.touched {
 		of = append(of, w.after[id].links()...)
@@ -193,17 +189,8 @@ func (w *work) count(g *graph, n NodeID, before, after int) {
 		return
 	}
 	set := KeySet{Node: n}
-	switch {
-	case is:
-		set.Keys = w.keys(f)
-	case after > 0:
-		for _, k := range w.keys(f) {
-			if k.Type != keyIdentifier {
-				k.Type = quiet + k.Type
-			}
-			set.Keys = append(set.Keys, k)
-		}
-		slices.SortFunc(set.Keys, compareKeys)
+	if after > 0 {
+		set = w.keySet(n, f, is)
 	}
 	g.born[n], g.died[n] = is && !was, was && !is
 	w.delta.Keys = append(w.delta.Keys, set)
@@ -231,7 +218,7 @@ func (w *work) holders(ctx context.Context, g *graph) error {
 			keys = append(keys, k)
 		}
 	}
-	g.old, g.now = map[Key][]Holder{}, make(map[Key]map[NodeID]bool, len(keys))
+	g.now = make(map[Key]map[NodeID]bool, len(keys))
 	if err := w.read(ctx, g, keys, most); err != nil {
 		return err
 	}

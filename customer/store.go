@@ -48,6 +48,8 @@ type View interface {
 	Holders(ctx context.Context, keys []Key, limit int) ([][]Holder, error)
 	// Nodes answers the live records of each node, in the order of their ids, at most limit a node.
 	Nodes(ctx context.Context, nodes []NodeID, limit int) ([][]RecordID, error)
+	// Indexed answers the nodes that hold keys behind an id, in the order of their ids, at most limit.
+	Indexed(ctx context.Context, after NodeID, limit int) ([]NodeID, error)
 	// Components answers the distinct components that the given records are in, each whole. A record that is not known is left out.
 	Components(ctx context.Context, of []RecordID) ([]*Component, error)
 	// Customers answers the customer of each id, nil where it is not known. Aliases are answered as they are, not followed.
@@ -169,62 +171,6 @@ const (
 	reasonFull = "too_large"
 )
 
-// room is what the lists of a record come to while a change is folded into it.
-type room struct {
-	elements, bytes int
-	refused         bool // a statement found none
-}
-
-// room counts a record's lists. If what is to be stated might not find room, it first lets go of all that nobody can see any more.
-func (r *Record) room(statements []Statement) *room {
-	n := r.count()
-	more := room{elements: len(statements)}
-	for i := range statements {
-		more.bytes += statements[i].size()
-	}
-	if n.elements+more.elements > MaxElements || n.bytes+more.bytes > MaxRecord {
-		for i := range r.Scopes {
-			r.Scopes[i].tidy()
-		}
-		n = r.count()
-	}
-	return n
-}
-
-func (r *Record) count() *room {
-	n := &room{}
-	for i := range r.Scopes {
-		for j := range r.Scopes[i].Cells {
-			if c := &r.Scopes[i].Cells[j]; isList(c.Path.Name) {
-				n.elements++
-				n.bytes += len(c.Path.ID) + c.Value.size()
-			}
-		}
-	}
-	return n
-}
-
-// takes tells whether there is room for a statement, and takes it.
-func (n *room) takes(st *Statement, fresh bool, old Value) bool {
-	if !isList(st.Path.Name) {
-		return true
-	}
-	elements, bytes := n.elements, n.bytes
-	if fresh {
-		elements++
-		bytes += len(st.Path.ID)
-	}
-	if st.State != Unknown {
-		bytes += st.Value.size() - old.size()
-	}
-	if elements > MaxElements || bytes > MaxRecord && bytes > n.bytes {
-		n.refused = true
-		return false
-	}
-	n.elements, n.bytes = elements, bytes
-	return true
-}
-
 // Outbox is where changes of customers wait to be published.
 type Outbox interface {
 	// Pending answers the oldest entries after a sequence number, oldest first: at most limit, and none behind MaxPending bytes of values.
@@ -254,6 +200,53 @@ type Counts struct {
 	Merges       int64 `json:"merges"` // customers that became an alias of another since the beginning
 	DeadLetters  int64 `json:"deadLetters"`
 	Outbox       int64 `json:"outbox"`
+}
+
+// Adopt makes the registry match by another matcher, which standardises and keys as the former does, from the next transaction on. What the
+// former joined stands until Rematch has gone over it.
+func (r *Registry) Adopt(m Matcher) { r.adopted.Store(&m) }
+
+// current answers the registry with the matcher that one transaction keeps to its end.
+func (r *Registry) current() *Registry {
+	m := r.adopted.Load()
+	if m == nil {
+		return r
+	}
+	c := *r
+	c.matcher = *m
+	return &c
+}
+
+// Rematching is how far what a registry holds has been matched anew. The zero one is the beginning.
+type Rematching struct {
+	Indexed bool   `json:"indexed"` // the keys are those of the matcher; the edges follow
+	After   NodeID `json:"after"`   // the last node of this round
+	Done    bool   `json:"done"`
+}
+
+// Rematch goes over the next nodes, at most limit, and brings them up to date with the matcher, in one transaction of its own; changes may
+// be absorbed between two calls. When it says that it is done, everything is as if it had been absorbed under this matcher (invariant 4).
+// A call that is made again does no harm.
+func (r *Registry) Rematch(ctx context.Context, p Rematching, limit int, now time.Time) (next Rematching, out *Absorbed, err error) {
+	err = r.store.Update(ctx, func(tx Tx) error {
+		next = p
+		w := newWork(r, tx, now)
+		out = &w.out
+		nodes, err := tx.Indexed(ctx, p.After, limit)
+		if err != nil || len(nodes) == 0 { // the end of a round
+			next = Rematching{Indexed: true, Done: p.Indexed}
+			return err
+		}
+		next.After = nodes[len(nodes)-1]
+		if err := w.rematch(ctx, nodes, p.Indexed); err != nil {
+			return err
+		}
+		return tx.Apply(ctx, &w.delta)
+	})
+	if err != nil {
+		return p, nil, fmt.Errorf("match anew behind node %x: %w", p.After, err)
+	}
+	return next, out, nil
 }
 
 // Export writes every active customer as one JSON object a line. The canonical form leaves out what depends on how commits fell (ids,

@@ -110,7 +110,7 @@ func surveyed(ctx context.Context, ids customer.IDs, rows []customer.Mapped) (*m
 		return nil, nil, err
 	}
 	model := match.Default()
-	model.Snapshot = match.Survey(features)
+	model.Snapshot = match.Surveyed(features)
 	return model, features, nil
 }
 

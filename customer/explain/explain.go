@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -18,12 +19,16 @@ type Explainer struct {
 	matcher  Matcher
 	registry Supposer
 	ids      customer.IDs
+	adopted  *atomic.Pointer[Matcher] // instead of matcher, once there is one
 }
 
 // New returns an explainer over a registry's store, with the matcher that the registry has.
 func New(store Store, matcher Matcher, registry Supposer, ids customer.IDs) *Explainer {
-	return &Explainer{store: store, matcher: matcher, registry: registry, ids: ids}
+	return &Explainer{store: store, matcher: matcher, registry: registry, ids: ids, adopted: new(atomic.Pointer[Matcher])}
 }
+
+// Adopt makes the explainer explain by another matcher: the one that the registry has adopted.
+func (e *Explainer) Adopt(m Matcher) { e.adopted.Store(&m) }
 
 // Store is where customers rest.
 type Store interface {
@@ -65,9 +70,13 @@ type talk struct {
 
 // ask answers one question on one state of the store.
 func (e *Explainer) ask(ctx context.Context, fn func(*talk) error) error {
+	now := *e
+	if m := e.adopted.Load(); m != nil {
+		now.matcher = *m
+	}
 	return e.store.View(ctx, func(v customer.View) error {
 		return fn(&talk{
-			Explainer: e, v: v,
+			Explainer: &now, v: v,
 			records: map[customer.RecordID]*customer.Record{}, features: map[customer.RecordID]*customer.Features{},
 		})
 	})

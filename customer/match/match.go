@@ -12,15 +12,15 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
-	"github.com/onefold/onefold/customer/match/spelling"
+	"github.com/onefold/onefold/customer/match/lexicon"
 )
 
 // Matcher matches under one model. It implements customer.Matcher, and is safe for concurrent use.
 type Matcher struct {
 	model                                          *Model
 	given, family, city, postcode, birthPlace, job *frequencies
-	pets                                           pets
-	names                                          *reference
+	pets                                           lexicon.Pets
+	names                                          *lexicon.Names
 	size                                           customer.Weight // what the number of records adds to the threshold
 }
 
@@ -30,83 +30,19 @@ func New() *Matcher { return With(Default()) }
 // With returns a matcher under a model, which must not be changed afterwards.
 func With(model *Model) *Matcher {
 	s, w := &model.Snapshot, &model.Weights
-	names := readReference()
+	names := lexicon.ReadNames()
 	return &Matcher{
 		model:      model,
-		given:      newFrequencies(w.Given.Trait, s.Given, names.given),
-		family:     newFrequencies(w.Family.Trait, s.Family, names.family),
+		given:      newFrequencies(w.Given.Trait, s.Given, names.Given),
+		family:     newFrequencies(w.Family.Trait, s.Family, names.Family),
 		city:       newFrequencies(w.Place.City, s.City, nil),
 		postcode:   newFrequencies(w.Place.Postcode, s.Postcode, nil),
 		birthPlace: newFrequencies(w.BirthPlace, s.BirthPlace, nil),
 		job:        newFrequencies(w.Job, s.Job, nil),
-		pets:       readPets(),
+		pets:       lexicon.ReadPets(),
 		names:      names,
 		size:       w.Threshold.size(s.Records),
 	}
-}
-
-// Survey counts what a model's snapshot holds in the features of live records: how often each value occurs, and whether families
-// share addresses in them.
-func Survey(all []*customer.Features) Snapshot {
-	s := Snapshot{Records: int64(len(all))}
-	for _, f := range all {
-		s.Given.see(f.Given...)
-		s.Family.see(f.Family...)
-		s.BirthPlace.see(f.BirthPlace)
-		s.Job.see(f.Job)
-		var cities, codes []string
-		for i := range f.Places {
-			cities, codes = append(cities, f.Places[i].City), append(codes, f.Places[i].Postcode)
-		}
-		s.City.see(cities...)
-		s.Postcode.see(codes...)
-	}
-	s.Households = surveyHouseholds(all)
-	return s
-}
-
-// see counts the distinct values of one record.
-func (c *Counts) see(values ...string) {
-	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
-	if len(values) == 0 {
-		return
-	}
-	if c.Of == nil {
-		c.Of = map[string]int64{}
-	}
-	c.Present++
-	slices.Sort(values)
-	for _, v := range slices.Compact(values) {
-		c.Of[v]++
-	}
-}
-
-// surveyHouseholds compares the records that share family name and street address, in groups of at most DefaultCap.
-func surveyHouseholds(all []*customer.Features) (r Rate) {
-	at := map[string][]*customer.Features{}
-	for _, f := range all {
-		if len(f.Given) == 0 || len(f.Family) == 0 || f.Birth == (customer.Date{}) || len(f.Places) == 0 {
-			continue
-		}
-		if p := &f.Places[0]; p.Street != "" && p.Number != "" {
-			key := strings.Join([]string{strings.Join(f.Family, " "), p.Street, p.Number, p.Postcode}, "\x00")
-			at[key] = append(at[key], f)
-		}
-	}
-	for _, fs := range at {
-		if len(fs) > DefaultCap {
-			continue
-		}
-		for i, a := range fs {
-			for _, b := range fs[:i] {
-				r.Pairs++
-				if a.Given[0] != b.Given[0] && spelling.Likeness(a.Given[0], b.Given[0]) < 830 && birth(a.Birth, b.Birth) <= birthDecade {
-					r.Differ++
-				}
-			}
-		}
-	}
-	return r
 }
 
 // Explain answers what Score weighs, in steps whose weights add up to the edge's, exactly; a rule is a step without weight. Details hold

@@ -140,7 +140,7 @@ func surveyed(l *labelled) *match.Matcher {
 		all = append(all, plain.Standardise(r))
 	}
 	model := match.Default()
-	model.Snapshot = match.Survey(all)
+	model.Snapshot = match.Surveyed(all)
 	return match.With(model)
 }
 

@@ -1,18 +1,14 @@
 package match
 
 import (
-	"embed"
+	"maps"
 	"math"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/spelling"
 )
-
-// tables holds the reference tables of names; where they come from stands beside them.
-//
-//go:embed tables/given.txt tables/family.txt tables/world.txt tables/nicknames.txt
-var tables embed.FS
 
 // Model is everything that a score depends on besides the two records: constants, and a snapshot of statistics that is frozen
 // with it. It is data, so that a trained one can be written down, versioned and compared.
@@ -48,10 +44,24 @@ const FewPairs = 20
 // Live tells whether families share addresses in these records. Without evidence they do: the cautious answer.
 func (r Rate) Live() bool { return r.Pairs < FewPairs || r.Differ*10 >= r.Pairs }
 
-// Counts is how often values were seen, and of how many records that have one.
+// Counts is how often values were seen, and of how many records that have one. The values stand there as fingerprints, so that a snapshot
+// that is kept holds nothing of anybody who is erased.
 type Counts struct {
 	Present int64            `json:"present"`
-	Of      map[string]int64 `json:"of,omitempty"`
+	Of      map[uint64]int64 `json:"of,omitempty"`
+}
+
+// MaxCounted bounds the values that are counted apart, the rarest are left out first (invariant 10): what is seen as rarely as these is
+// taken for what was not seen.
+const MaxCounted = 100_000
+
+// fingerprint is FNV-1a.
+func fingerprint(value string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(value) {
+		h = (h ^ uint64(value[i])) * 1099511628211
+	}
+	return h
 }
 
 // Parameters are the constants of the model, all in bits. They were set by hand on public data sets; training replaces them.
@@ -195,7 +205,7 @@ func parameters() Parameters {
 // counting like a thousand records.
 type frequencies struct {
 	trait  Trait
-	known  map[string]customer.Weight
+	known  map[uint64]customer.Weight
 	unseen customer.Weight
 }
 
@@ -205,25 +215,26 @@ const referenceRecords = 1000
 const agreeing = .8
 
 func newFrequencies(t Trait, seen Counts, shares map[string]float64) *frequencies {
-	f := &frequencies{trait: t, known: make(map[string]customer.Weight, len(shares)+len(seen.Of))}
-	share := func(value string) float64 { return max(shares[value], 1/float64(t.Unseen)) }
+	f := &frequencies{trait: t, known: make(map[uint64]customer.Weight, len(shares)+len(seen.Of))}
 	weigh := func(count int64, p0 float64) customer.Weight {
 		p := (float64(count) + referenceRecords*p0) / (float64(seen.Present) + referenceRecords)
 		return min(max(bits(math.Log2(agreeing/p)), t.Least), t.Most)
 	}
-	for value := range shares {
-		f.known[value] = weigh(seen.Of[value], share(value))
-	}
+	least := 1 / float64(t.Unseen)
 	for value, count := range seen.Of {
-		f.known[value] = weigh(count, share(value))
+		f.known[value] = weigh(count, least)
 	}
-	f.unseen = weigh(0, 1/float64(t.Unseen))
+	for value, share := range shares {
+		v := fingerprint(value)
+		f.known[v] = weigh(seen.Of[v], max(share, least))
+	}
+	f.unseen = weigh(0, least)
 	return f
 }
 
 // of answers the weight of one value.
 func (f *frequencies) of(value string) customer.Weight {
-	if w, ok := f.known[value]; ok {
+	if w, ok := f.known[fingerprint(value)]; ok {
 		return w
 	}
 	return f.unseen
@@ -238,142 +249,6 @@ func (f *frequencies) ofName(words []string) customer.Weight {
 	return w
 }
 
-// reference is what the shipped tables know of names, the same under every model: the share of all people who bear one, the largest
-// over the countries. A name that is common anywhere is never rare.
-type reference struct {
-	given, family map[string]float64
-	sex           map[string]byte            // m or f, where one of them bears a given name ten times as often
-	role          map[string]customer.Weight // how much rather a word is a given name than a family name
-}
-
-// rareShare stands for the share of a name that a table does not hold, where a name's role or sex is asked for.
-const rareShare = 1.0 / 20_000
-
-func readReference() *reference {
-	r := &reference{given: map[string]float64{}, family: map[string]float64{}, sex: map[string]byte{}, role: map[string]customer.Weight{}}
-	male, female := map[string]float64{}, map[string]float64{}
-	raise := func(shares map[string]float64, name string, share float64) { shares[name] = max(shares[name], share) }
-	counted("tables/family.txt", func(name string, share float64, _ string) { raise(r.family, name, share) })
-	counted("tables/given.txt", func(name string, share float64, sex string) {
-		raise(r.given, name, share)
-		switch sex {
-		case "m":
-			raise(male, name, 2*share)
-		case "f":
-			raise(female, name, 2*share)
-		}
-	})
-	estimated(func(kind, name string, share float64) {
-		switch kind {
-		case "s":
-			raise(r.family, name, share)
-		case "m":
-			raise(male, name, share)
-			raise(r.given, name, share/2)
-		case "f":
-			raise(female, name, share)
-			raise(r.given, name, share/2)
-		}
-	})
-	for name, share := range r.given {
-		switch m, f := male[name], female[name]; {
-		case m >= 10*f && m > 0:
-			r.sex[name] = 'm'
-		case f >= 10*m && f > 0:
-			r.sex[name] = 'f'
-		}
-		r.role[name] = bits(math.Log2((share + rareShare) / (r.family[name] + rareShare)))
-	}
-	for name, share := range r.family {
-		r.role[name] = bits(math.Log2((r.given[name] + rareShare) / (share + rareShare)))
-	}
-	return r
-}
-
-// counted reads a table of counts: how many people, then a line a name, with how many of them bear it and of which sex they are.
-func counted(file string, each func(name string, share float64, sex string)) {
-	first, rest, _ := strings.Cut(table(file), "\n")
-	people, _ := strconv.ParseInt(first, 10, 64)
-	for line := range strings.Lines(rest) {
-		words := append(strings.Fields(line), "")
-		n, _ := strconv.ParseInt(words[1], 10, 64)
-		each(words[0], float64(n)/float64(people), words[2])
-	}
-}
-
-// estimated reads the table of other countries: a line a country and kind of name, with shares in hundred-thousandths.
-func estimated(each func(kind, name string, share float64)) {
-	for line := range strings.Lines(table("tables/world.txt")) {
-		words := strings.Fields(line)
-		if words[0] == "#" {
-			continue
-		}
-		for i := 2; i+1 < len(words); i += 2 {
-			n, _ := strconv.ParseInt(words[i+1], 10, 64)
-			each(words[1], words[i], float64(n)/100_000)
-		}
-	}
-}
-
-func table(file string) string {
-	text, err := tables.ReadFile(file)
-	if err != nil {
-		panic(err) // the table is part of the program
-	}
-	return string(text)
-}
-
-// pets is the table of short and pet forms of given names. An entry is a formal name and the forms it goes by.
-type pets struct {
-	opens map[string]int32   // entry of the formal name
-	in    map[string][]int32 // entries that the name is a form in
-}
-
-func readPets() pets {
-	p := pets{opens: map[string]int32{}, in: map[string][]int32{}}
-	entry := int32(0)
-	for line := range strings.Lines(table("tables/nicknames.txt")) {
-		words := strings.Fields(line)
-		at, again := p.opens[words[0]]
-		if !again {
-			at = entry
-			p.opens[words[0]] = at
-			entry++
-		}
-		for _, word := range words[1:] {
-			p.in[word] = append(p.in[word], at)
-		}
-	}
-	return p
-}
-
-// direct tells whether one name is a pet form of the other; class, whether both are of a third.
-func (p pets) direct(a, b string) bool { return p.petOf(a, b) || p.petOf(b, a) }
-
-func (p pets) petOf(pet, formal string) bool {
-	at, ok := p.opens[formal]
-	if !ok {
-		return false
-	}
-	for _, e := range p.in[pet] {
-		if e == at {
-			return true
-		}
-	}
-	return false
-}
-
-func (p pets) class(a, b string) bool {
-	for _, e := range p.in[a] {
-		for _, f := range p.in[b] {
-			if e == f {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // size answers what a number of records adds to the threshold: two bits for every factor of four, in such steps that a new one
 // is a new model.
 func (t *Threshold) size(records int64) customer.Weight {
@@ -382,4 +257,107 @@ func (t *Threshold) size(records int64) customer.Weight {
 	}
 	steps := math.Round(math.Log2(float64(records)/float64(t.Base)) / 2)
 	return min(max(bits(2*steps), t.SizeLeast), t.SizeMost)
+}
+
+// Survey counts what a snapshot holds in the features of live records: how often each value occurs, and whether families share addresses
+// in them. The order of the records makes no difference.
+type Survey struct {
+	snapshot Snapshot
+	homes    map[uint64][]inhabitant // by family name and street address
+}
+
+type inhabitant struct {
+	given string
+	birth customer.Date
+}
+
+// Surveyed answers the snapshot of records.
+func Surveyed(all []*customer.Features) Snapshot {
+	var s Survey
+	for _, f := range all {
+		s.Add(f)
+	}
+	return s.Snapshot()
+}
+
+// Add counts one live record.
+func (s *Survey) Add(f *customer.Features) {
+	n := &s.snapshot
+	n.Records++
+	n.Given.see(f.Given...)
+	n.Family.see(f.Family...)
+	n.BirthPlace.see(f.BirthPlace)
+	n.Job.see(f.Job)
+	var cities, codes []string
+	for i := range f.Places {
+		cities, codes = append(cities, f.Places[i].City), append(codes, f.Places[i].Postcode)
+	}
+	n.City.see(cities...)
+	n.Postcode.see(codes...)
+	if len(f.Given) == 0 || len(f.Family) == 0 || f.Birth == (customer.Date{}) || len(f.Places) == 0 {
+		return
+	}
+	if p := &f.Places[0]; p.Street != "" && p.Number != "" {
+		at := fingerprint(strings.Join([]string{strings.Join(f.Family, " "), p.Street, p.Number, p.Postcode}, "\x00"))
+		if s.homes == nil {
+			s.homes = map[uint64][]inhabitant{}
+		}
+		if len(s.homes[at]) <= DefaultCap { // one more shows that there are too many
+			s.homes[at] = append(s.homes[at], inhabitant{f.Given[0], f.Birth})
+		}
+	}
+}
+
+// Snapshot answers what was counted. Those who share family name and street address are compared in groups of at most DefaultCap.
+func (s *Survey) Snapshot() Snapshot {
+	out := s.snapshot
+	for _, home := range s.homes {
+		if len(home) > DefaultCap {
+			continue
+		}
+		for i, a := range home {
+			for _, b := range home[:i] {
+				out.Households.Pairs++
+				if a.given != b.given && spelling.Likeness(a.given, b.given) < 830 && birth(a.birth, b.birth) <= birthDecade {
+					out.Households.Differ++
+				}
+			}
+		}
+	}
+	for _, c := range []*Counts{&out.Given, &out.Family, &out.City, &out.Postcode, &out.BirthPlace, &out.Job} {
+		c.bound()
+	}
+	return out
+}
+
+// see counts the distinct values of one record.
+func (c *Counts) see(values ...string) {
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	if len(values) == 0 {
+		return
+	}
+	if c.Of == nil {
+		c.Of = map[uint64]int64{}
+	}
+	c.Present++
+	slices.Sort(values)
+	for _, v := range slices.Compact(values) {
+		c.Of[fingerprint(v)]++
+	}
+}
+
+// bound leaves out the rarest values of too many: all that are seen as rarely as one of them, so that no order decides.
+func (c *Counts) bound() {
+	if len(c.Of) <= MaxCounted {
+		return
+	}
+	counts := slices.Sorted(maps.Values(c.Of))
+	least := counts[len(counts)-MaxCounted]
+	of := make(map[uint64]int64, MaxCounted)
+	for v, n := range c.Of {
+		if n > least {
+			of[v] = n
+		}
+	}
+	c.Of = of
 }

@@ -151,7 +151,7 @@ func (s *standard) full(text string) {
 	case len(words) == 1:
 		f.Family, f.Unsplit = words, true
 	default:
-		if last := len(words) - 1; s.names.role[words[last]]-s.names.role[words[0]] >= clearly {
+		if last := len(words) - 1; s.names.Role[words[last]]-s.names.Role[words[0]] >= clearly {
 			words[0], words[last] = words[last], words[0]
 		}
 		f.Given, f.Middle, f.Family, f.Unsplit = words[:1:1], slices.Clone(words[1:len(words)-1]), words[len(words)-1:], true

@@ -122,10 +122,10 @@ func (m *Matcher) word(a, b string, given bool) uint8 {
 	if level < nameSound || level == nameEqual || level == namePet {
 		return level
 	}
-	shares := m.names.family
+	shares := m.names.Family
 	if given {
-		shares = m.names.given
-		if x, y := m.names.sex[a], m.names.sex[b]; x != 0 && y != 0 && x != y {
+		shares = m.names.Given
+		if x, y := m.names.Sex[a], m.names.Sex[b]; x != 0 && y != 0 && x != y {
 			return nameFaint
 		}
 	}
@@ -159,7 +159,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 	if d == 1 && len(a) >= 3 {
 		return nameSlip
 	}
-	if given && m.pets.direct(a, b) {
+	if given && m.pets.Direct(a, b) {
 		return namePet
 	}
 	alike := spelling.Likeness(a, b)
@@ -170,7 +170,7 @@ func (m *Matcher) spelling(a, b string, given bool) uint8 {
 		return namePrefix
 	case alike >= 830, anagrams(a, b):
 		return nameAlike
-	case given && m.pets.class(a, b), len(a) >= 3 && spelling.Sound(a) == spelling.Sound(b):
+	case given && m.pets.Class(a, b), len(a) >= 3 && spelling.Sound(a) == spelling.Sound(b):
 		return nameSound
 	case alike >= 700:
 		return nameFaint
@@ -239,7 +239,7 @@ func (m *Matcher) readings(f *customer.Features) []reading {
 	for i := range words {
 		for j := range words {
 			if i != j {
-				strange := min(max(m.names.role[words[j]]-m.names.role[words[i]], 0), mostStrange)
+				strange := min(max(m.names.Role[words[j]]-m.names.Role[words[i]], 0), mostStrange)
 				out = append(out, reading{given: words[i : i+1], family: words[j : j+1], strange: strange})
 			}
 		}
@@ -307,7 +307,7 @@ func (m *Matcher) single(a, b *customer.Features) named {
 
 // kindred reads two unsplit names that have one word in common anew: unless the tables know it as a given name, it is their family's.
 func (m *Matcher) kindred(n named, r reading, b *customer.Features) named {
-	if len(r.family) == 0 || len(b.Family) == 0 || m.names.role[r.given[0]] >= clearly {
+	if len(r.family) == 0 || len(b.Family) == 0 || m.names.Role[r.given[0]] >= clearly {
 		return n
 	}
 	other := *b

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match/lexicon"
 	"github.com/onefold/onefold/customer/match/spelling"
 )
 
@@ -23,7 +24,7 @@ const (
 // standard is one record on its way into matching form.
 type standard struct {
 	f      *customer.Features
-	names  *reference
+	names  *lexicon.Names
 	source string
 	region string // of the first address that has a country, for telephone numbers
 }

@@ -79,6 +79,17 @@ func (v view) Nodes(ctx context.Context, nodes []customer.NodeID, limit int) ([]
 	return out, ctx.Err()
 }
 
+func (v view) Indexed(ctx context.Context, after customer.NodeID, limit int) ([]customer.NodeID, error) {
+	var out []customer.NodeID
+	for n := range v.s.held {
+		if compare(n, after) > 0 {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, compare)
+	return out[:within(limit, len(out))], ctx.Err()
+}
+
 func (v view) Components(ctx context.Context, of []customer.RecordID) ([]*customer.Component, error) {
 	seen := map[customer.RecordID]bool{}
 	var out []*customer.Component

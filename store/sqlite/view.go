@@ -82,6 +82,19 @@ func bodies[T any, ID ~[16]byte](
 	return out, err
 }
 
+func (v view) Indexed(ctx context.Context, after customer.NodeID, limit int) ([]customer.NodeID, error) {
+	var out []customer.NodeID
+	const query = "SELECT node FROM held WHERE node > ? ORDER BY node LIMIT ?"
+	return out, v.each(ctx, query, []any{after[:], max(limit, 0)}, func(rows *sql.Rows) error {
+		var node sql.RawBytes
+		if err := rows.Scan(&node); err != nil {
+			return err
+		}
+		out = append(out, customer.NodeID(node))
+		return nil
+	})
+}
+
 func (v view) Holders(ctx context.Context, keys []customer.Key, limit int) ([][]customer.Holder, error) {
 	out := make([][]customer.Holder, len(keys))
 	if len(keys) == 0 || limit <= 0 {

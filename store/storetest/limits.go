@@ -21,7 +21,7 @@ func testLimits(t *testing.T, s Store) {
 		Dead: []event.DeadLetter{{ID: "a", At: at}},
 	})
 	for limit, want := range map[int]int{math.MinInt: 0, -1: 0, 0: 0, 1: 1} {
-		var got [6]int
+		var got [7]int
 		pending, err := s.Pending(t.Context(), 0, limit)
 		dead, err2 := s.DeadLetters(t.Context(), "", "", limit)
 		got[0], got[1] = len(pending), len(dead)
@@ -30,10 +30,11 @@ func testLimits(t *testing.T, s Store) {
 			part, err4 := v.Partaken(t.Context(), of, customer.InteractionID{}, limit)
 			holders, err5 := v.Holders(t.Context(), []customer.Key{k}, limit)
 			records, err6 := v.Nodes(t.Context(), []customer.NodeID{node(1)}, limit)
-			got[2], got[3], got[4], got[5] = len(line), len(part), len(holders[0]), len(records[0])
-			return errors.Join(err, err2, err3, err4, err5, err6)
+			nodes, err7 := v.Indexed(t.Context(), customer.NodeID{}, limit)
+			got[2], got[3], got[4], got[5], got[6] = len(line), len(part), len(holders[0]), len(records[0]), len(nodes)
+			return errors.Join(err, err2, err3, err4, err5, err6, err7)
 		})
-		same(t, "how many are answered", [6]int{want, want, want, want, want, want}, got)
+		same(t, "how many are answered", [7]int{want, want, want, want, want, want, want}, got)
 	}
 }
 

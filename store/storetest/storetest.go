@@ -232,6 +232,17 @@ func testHolders(t *testing.T, s Store) {
 			return err
 		})
 	}
+	indexed := func(title string, after customer.NodeID, limit int, want ...customer.NodeID) {
+		t.Helper()
+		view(t, s, func(v customer.View) error {
+			got, err := v.Indexed(t.Context(), after, limit)
+			same(t, title, want, got)
+			return err
+		})
+	}
+	indexed("the first nodes that hold keys", customer.NodeID{}, 2, node(1), node(2))
+	indexed("those behind one", node(2), 9, node(3), node(5))
+	indexed("behind the last", node(5), 9)
 	nodes("records of nodes", 9, [][]customer.RecordID{{id(9)}, {id(7), id(8)}, nil})
 	nodes("limited records", 1, [][]customer.RecordID{{id(9)}, {id(7)}, nil})
 	nodes("no records", 0, [][]customer.RecordID{nil, nil, nil})
@@ -241,6 +252,7 @@ func testHolders(t *testing.T, s Store) {
 		Keys:    []customer.KeySet{set(1, k2), set(2), set(4, k1)},
 	})
 	want("replaced", 9, []customer.Key{k1, k2}, [][]customer.Holder{{h(3, 9), h(4, 6)}, {h(1, 8)}})
+	indexed("one without keys is none", customer.NodeID{}, 9, node(1), node(3), node(4), node(5))
 	nodes("moved records", 9, [][]customer.RecordID{{id(9)}, {id(8)}, {id(6)}})
 }
 
