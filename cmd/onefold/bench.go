@@ -62,19 +62,25 @@ type scenario func(ctx context.Context, dir string, messages []simulation.Messag
 
 func (p *program) benchCommand() *cobra.Command {
 	b := &bench{program: p}
-	c := &cobra.Command{Use: "bench", Short: "Measure this machine: map, resolve, ingest"}
+	c := &cobra.Command{Use: "bench", Short: "Measure this machine: map, plugin, resolve, ingest"}
 	c.PersistentFlags().IntVar(&b.people, "people", 2000, "people of the simulated town")
 	c.PersistentFlags().IntVar(&b.events, "events", 10000, "messages a run")
 	c.PersistentFlags().Uint64Var(&b.seed, "seed", 1, "the same seed makes the same town")
 	c.PersistentFlags().IntVar(&b.runs, "runs", 3, "runs of each of the two sides")
-	resolve := b.command("resolve", "Absorb mapped messages into customers: Registry on the embedded store", b.resolve)
+	resolve := b.command("resolve", "Absorb mapped messages into customers: Registry on the embedded store", b.messages, b.resolve)
 	resolve.Flags().BoolVar(&b.memory, "memory", false, "in memory instead of the embedded store")
-	c.AddCommand(b.command("map", "Map messages with the shipped mappings, on all processors", b.mapping), resolve,
-		b.command("ingest", "Take messages from the embedded broker into the embedded store", b.ingest))
+	c.AddCommand(b.command("map", "Map messages with the shipped mappings, on all processors", b.messages, b.mapping), resolve,
+		b.command("plugin", "Map messages of one line of the old bank's feed in a process of its own, there and back", b.lines, b.plugin),
+		b.command("ingest", "Take messages from the embedded broker into the embedded store", b.messages, b.ingest))
 	return c
 }
 
-func (b *bench) command(name, short string, s scenario) *cobra.Command {
+// messages is what the simulated town sends.
+func (b *bench) messages() []simulation.Message {
+	return slices.Collect(simulation.New(simulation.Config{People: b.people, Events: b.events, Seed: b.seed}).Messages())
+}
+
+func (b *bench) command(name, short string, feed func() []simulation.Message, s scenario) *cobra.Command {
 	return &cobra.Command{Use: name, Args: cobra.NoArgs, Short: short, RunE: func(c *cobra.Command, _ []string) error {
 		if err := b.only("table", "json", "ndjson"); err != nil {
 			return err
@@ -83,7 +89,7 @@ func (b *bench) command(name, short string, s scenario) *cobra.Command {
 			return &usage{text: "there is nothing to measure", hint: fmt.Sprintf("--people is 1 to %d, --events 1 to %d, --runs at least 1",
 				simulation.MaxPeople, simulation.MaxEvents)}
 		}
-		m, err := b.measure(c.Context(), name, s)
+		m, err := b.measure(c.Context(), name, feed(), s)
 		if err != nil {
 			return err
 		}
@@ -92,8 +98,7 @@ func (b *bench) command(name, short string, s scenario) *cobra.Command {
 }
 
 // measure runs both sides in turn, after one run that warms up and is thrown away.
-func (b *bench) measure(ctx context.Context, name string, s scenario) (*Measurement, error) {
-	messages := slices.Collect(simulation.New(simulation.Config{People: b.people, Events: b.events, Seed: b.seed}).Messages())
+func (b *bench) measure(ctx context.Context, name string, messages []simulation.Message, s scenario) (*Measurement, error) {
 	m := &Measurement{Scenario: name, Events: len(messages), Processors: runtime.GOMAXPROCS(0), Go: runtime.Version()}
 	if _, err := b.once(ctx, s, messages); err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ func TestSimulateToFiles(t *testing.T) {
 
 // A bench counts at its far end what it sent in.
 func TestBench(t *testing.T) {
-	for _, args := range [][]string{{"map"}, {"resolve", "--memory"}, {"resolve"}, {"ingest"}} {
+	for _, args := range [][]string{{"map"}, {"plugin"}, {"resolve", "--memory"}, {"resolve"}, {"ingest"}} {
 		out, errs, code := typed(t, "", append(append([]string{"bench"}, args...), "--people", "50", "--events", "200", "--runs", "1", "-o", "json")...)
 		var m Measurement
 		if err := json.Unmarshal([]byte(out), &m); err != nil || code != 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/plugins"
 	"github.com/onefold/onefold/simulation"
 	"github.com/onefold/onefold/store/memory"
 	"github.com/onefold/onefold/store/sqlite"
@@ -53,24 +55,29 @@ func (b *bench) mapping(ctx context.Context, _ string, messages []simulation.Mes
 	}
 	in := arrive(messages)
 	return func() (Sink, error) {
-		var next, changes, refused atomic.Int64
-		g, ctx := errgroup.WithContext(ctx)
-		for range runtime.GOMAXPROCS(0) {
-			g.Go(func() error {
-				for i := next.Add(1) - 1; i < int64(len(in)); i = next.Add(1) - 1 {
-					m, err := mapped(ctx, sources[in[i].Source], in[i])
-					if err != nil {
-						return err
-					}
-					changes.Add(int64(len(m.Changes)))
-					refused.Add(int64(len(m.Refusals)))
-				}
-				return nil
-			})
-		}
-		err := g.Wait()
-		return Sink{Messages: min(next.Load(), int64(len(in))), Changes: changes.Load(), Refused: refused.Load()}, err
+		return mapAll(ctx, in, runtime.GOMAXPROCS(0), func(m *event.Message) adapters.Source { return sources[m.Source] })
 	}, nothing, nil
+}
+
+// mapAll maps messages, so many at a time.
+func mapAll(ctx context.Context, in []*event.Message, callers int, source func(*event.Message) adapters.Source) (Sink, error) {
+	var next, changes, refused atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range callers {
+		g.Go(func() error {
+			for i := next.Add(1) - 1; i < int64(len(in)); i = next.Add(1) - 1 {
+				m, err := mapped(ctx, source(in[i]), in[i])
+				if err != nil {
+					return err
+				}
+				changes.Add(int64(len(m.Changes)))
+				refused.Add(int64(len(m.Refusals)))
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	return Sink{Messages: min(next.Load(), int64(len(in))), Changes: changes.Load(), Refused: refused.Load()}, err
 }
 
 // mapped maps one message as the pipeline does.
@@ -91,6 +98,54 @@ func mapped(ctx context.Context, source adapters.Source, m *event.Message) (cust
 	sealed, unsealed := customer.Seal(changes, m, 1)
 	out.Changes, out.Refusals = sealed, append(out.Refusals, unsealed...)
 	return out, nil
+}
+
+// lines is so many messages of the old core banking system, one line each, again from the first where the town has fewer.
+func (b *bench) lines() []simulation.Message {
+	var all []simulation.Message
+	town := simulation.Config{People: b.people, Events: 1, Seed: b.seed, Core: 1, Clean: true}
+	for m := range simulation.New(town).Messages() {
+		if m.Source != simulation.Core {
+			continue
+		}
+		for line := range bytes.Lines(m.Value) {
+			if len(all) < b.events && !bytes.HasPrefix(line, []byte("Z|")) {
+				one := m
+				one.Value = append(bytes.Clone(line), "Z|1\n"...)
+				all = append(all, one)
+			}
+		}
+	}
+	for i := 0; len(all) > 0 && len(all) < b.events; i++ {
+		all = append(all, all[i])
+	}
+	return all
+}
+
+// plugin times Source.Map of a plugin and Seal, from as many callers as the pipeline has: the process is up before.
+func (b *bench) plugin(ctx context.Context, dir string, messages []simulation.Message) (func() (Sink, error), func() error, error) {
+	if len(messages) == 0 {
+		return nil, nil, &usage{text: "nobody of the town is a customer of the old bank", hint: "give more --people"}
+	}
+	own, err := ownPlugin(dir)
+	if err != nil {
+		return nil, nil, surroundings(err, "run the program from a file that this user may read")
+	}
+	host := plugins.NewHost(pluginConfig(simulation.Core, own, quiet()))
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- host.Run(running) }()
+	done := func() error {
+		stop()
+		return <-ended
+	}
+	in := arrive(messages)
+	if _, err := mapped(ctx, host, in[0]); err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return func() (Sink, error) {
+		return mapAll(ctx, in, host.Concurrent(), func(*event.Message) adapters.Source { return host })
+	}, done, nil
 }
 
 const benchGroup = 500 // messages a transaction
