@@ -279,7 +279,7 @@ func TestBar(t *testing.T) {
 		file   string
 		system func() adaptertest.System
 		batch  int
-	}{"cardbox": {"cardbox", cardbox, 3}, "cardbox alone": {"cardbox", cardbox, 1}, "hubspot": {"hubspot", hubspot, 0}} {
+	}{"cardbox, one at a time": {"cardbox", cardbox, 1}, "hubspot": {"hubspot", hubspot, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			adaptertest.RunTarget(t, adaptertest.TargetSetup{

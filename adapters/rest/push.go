@@ -100,15 +100,24 @@ func (p *push) mergeInto(ctx context.Context, f filling) (adapters.Receipt, bool
 	return failed(f.Delivery, o), o.all
 }
 
-// removal takes an entry away. One that is not there is as good.
+// removal takes an entry away. One that is not there is as good; where it may be there under another id than the one that was told, as
+// after a merge that somebody made there, it is looked for by ours.
 func (p *push) removal(ctx context.Context, f filling) (adapters.Receipt, bool) {
 	q := p.File.remove
 	if f.Erased && p.File.erase != nil {
 		q = p.File.erase
 	}
+	told := f.RemoteID
 	f, o := p.known(ctx, q, f)
 	if o.verdict == done {
 		o = p.send(ctx, q, []filling{f})
+	}
+	if o.verdict == absent && q.remote && told != "" {
+		f.Delivery = forgotten(f.Delivery)
+		if f, o = p.known(ctx, q, f); o.verdict == done && f.RemoteID != told {
+			f.id += ".again"
+			o = p.send(ctx, q, []filling{f})
+		}
 	}
 	if o.verdict == done || o.verdict == absent {
 		return adapters.Receipt{}, false
