@@ -52,6 +52,7 @@ func arrows() map[string][]string {
 		"plugins/proto":        {},
 		"plugins/examples/*":   {"adapters", "customer", "event", "plugins"},
 		"pipeline":             {"adapters", "customer", "event"},
+		"pipeline/replay":      {"adapters", "customer", "event"},
 		"pipeline/kafka":       {"event", "pipeline/kafka/security"},
 		"pipeline/kafka/*":     {"event"},
 		"store/*":              {"customer", "event"},

@@ -22,6 +22,7 @@ type Config struct {
 	Explain     Explain
 	Steward     Steward
 	DeadLetters DeadLetters
+	Replays     Replays
 	Status      func(context.Context) (*Status, error)
 	Door        *access.Door // who is let in; nil: a door without tokens
 	Now         func() time.Time
@@ -55,10 +56,20 @@ type Steward interface {
 
 // DeadLetters is where dead letters are kept.
 type DeadLetters interface {
-	// DeadLetters answers letters newest first, of one source or, with an empty name, of all; after is the id of the last one seen.
-	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
+	// DeadLetters answers the letters that a query chooses; customer.ErrNotFound if there is none that it begins behind.
+	DeadLetters(ctx context.Context, q event.LetterQuery) ([]event.DeadLetter, error)
+	// DeadGroups answers what letters have in common, the largest group first.
+	DeadGroups(ctx context.Context, q event.LetterQuery) ([]event.LetterGroup, error)
 	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
 	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
+}
+
+// Replays is who takes dead letters up again, one replay at a time.
+type Replays interface {
+	Start(ctx context.Context, w event.ReplayWish) (event.Replay, error)
+	Replays(ctx context.Context) []event.Replay
+	Replay(ctx context.Context, id string) (event.Replay, error)
+	Steer(ctx context.Context, id string, to event.ReplayState) (event.Replay, error)
 }
 
 // Limits of the API (invariant 10).
@@ -66,7 +77,7 @@ const (
 	MaxBody     = 64 << 10         // bytes of a request
 	MaxHeader   = 16 << 10         // bytes of a request's line and headers
 	MaxRequests = 64               // at one time; more are told to come again
-	MaxLetters  = 500              // dead letters in one answer
+	MaxLetters  = 500              // dead letters, or groups of them, in one answer
 	Patience    = 30 * time.Second // with one request; an export has as long as its reader takes each piece in that time
 )
 
@@ -117,7 +128,7 @@ func (rt route) allowed() []access.Role {
 
 func (a *api) routes() map[string]map[string]route {
 	every := access.Roles()
-	steward := []access.Role{access.Steward}
+	steward, operator := []access.Role{access.Steward}, []access.Role{access.Operator}
 	get := func(h func(http.ResponseWriter, *http.Request) error, params ...string) map[string]route {
 		return map[string]route{http.MethodGet: {handle: h, roles: every, params: params}}
 	}
@@ -136,16 +147,25 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/export":                   {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
 		root + "/decisions":                {http.MethodPost: {handle: a.decide, roles: steward}},
 		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo, roles: steward}},
-		root + "/dead-letters":             get(a.letters, "source", "after", "limit"),
+		root + "/dead-letters":             get(a.letters, "source", "group", "since", "until", "after", "limit"),
+		root + "/dead-letters/groups":      get(a.groups, "source", "since", "until", "limit"),
 		root + "/dead-letters/{id}":        get(a.letter, "reveal"),
-		root + "/status":                   {http.MethodGet: {handle: a.status, roles: every, silent: true}},
-		root + "/me":                       {http.MethodGet: {handle: a.me, roles: every, silent: true}},
-		root + "/openapi.yaml":             {http.MethodGet: {handle: openAPI, roles: every, silent: true}},
+		root + "/replays": {
+			http.MethodGet:  {handle: a.replays, roles: every, silent: true},
+			http.MethodPost: {handle: a.replay, roles: operator},
+		},
+		root + "/replays/{id}":        {http.MethodGet: {handle: a.replayed, roles: every, silent: true}},
+		root + "/replays/{id}/pause":  {http.MethodPost: {handle: a.steer(event.ReplayPaused), roles: operator}},
+		root + "/replays/{id}/resume": {http.MethodPost: {handle: a.steer(event.ReplayRunning), roles: operator}},
+		root + "/replays/{id}/cancel": {http.MethodPost: {handle: a.steer(event.ReplayCancelled), roles: operator}},
+		root + "/status":              {http.MethodGet: {handle: a.status, roles: every, silent: true}},
+		root + "/me":                  {http.MethodGet: {handle: a.me, roles: every, silent: true}},
+		root + "/openapi.yaml":        {http.MethodGet: {handle: openAPI, roles: every, silent: true}},
 	}
 }
 
 // ours is what ids of our own making look like: nothing of anybody is in them.
-var ours = regexp.MustCompile(`^(cus|rec|int|dec|dead)_[0-9a-z]{1,64}$`)
+var ours = regexp.MustCompile(`^(cus|rec|int|dec|dead|rep|grp)_[0-9a-z]{1,64}$`)
 
 // Me says who asks.
 type Me struct {

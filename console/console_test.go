@@ -46,6 +46,8 @@ func ana() *customer.Customer {
 
 // desk is a registry of one customer, and what it was told.
 type desk struct {
+	letters  event.LetterQuery
+	wished   []event.ReplayWish
 	asked    customer.Query
 	told     []customer.Decision
 	forgot   customer.CustomerID
@@ -195,11 +197,54 @@ func (d *desk) Forget(_ context.Context, id customer.CustomerID, _ time.Time) er
 	return nil
 }
 
-func (d *desk) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
-	if source == "quiet" || after != "" {
+func (d *desk) DeadLetters(_ context.Context, q event.LetterQuery) ([]event.DeadLetter, error) {
+	d.letters = q
+	if q.Source == "quiet" || q.After != "" {
 		return nil, nil
 	}
 	return []event.DeadLetter{letter()}, nil
+}
+
+func (d *desk) DeadGroups(_ context.Context, q event.LetterQuery) ([]event.LetterGroup, error) {
+	d.letters = q
+	if q.Source == "quiet" {
+		return nil, nil
+	}
+	l := letter()
+	g := event.LetterGroup{Count: 1}
+	g.Tell(&l)
+	return []event.LetterGroup{g}, nil
+}
+
+func replayOf(w event.ReplayWish) event.Replay {
+	return event.Replay{ID: "rep_1", ReplayWish: w, State: event.ReplayRunning, StartedAt: noon, Total: 1, Groups: []event.ReplayGroup{
+		{Group: "grp_1", Source: "shop", Reason: "decode", Done: event.ReplayTally{Dead: 1}, Why: "decode: not JSON", Example: "dead_1"},
+	}}
+}
+
+func (d *desk) Start(_ context.Context, w event.ReplayWish) (event.Replay, error) {
+	d.wished = append(d.wished, w)
+	if len(d.wished) > 1 {
+		return event.Replay{}, event.ErrReplaying
+	}
+	return replayOf(w), nil
+}
+
+func (d *desk) Replays(context.Context) []event.Replay {
+	return []event.Replay{replayOf(event.ReplayWish{All: true, Author: "kim"})}
+}
+
+func (d *desk) Replay(_ context.Context, id string) (event.Replay, error) {
+	if id != "rep_1" {
+		return event.Replay{}, customer.ErrNotFound
+	}
+	return replayOf(event.ReplayWish{All: true, Author: "kim"}), nil
+}
+
+func (d *desk) Steer(ctx context.Context, id string, to event.ReplayState) (event.Replay, error) {
+	out, err := d.Replay(ctx, id)
+	out.State = to
+	return out, err
 }
 
 func (d *desk) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
@@ -239,7 +284,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Status: status,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Status: status,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }

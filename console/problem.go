@@ -53,6 +53,8 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 		return p
 	case errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison):
 		return bad(e.Path, e.Text, "")
+	case errors.Is(err, event.ErrReplaying), errors.Is(err, event.ErrLetterChanged):
+		return &Problem{Status: http.StatusConflict, Code: "conflict", Message: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Code: "timeout",

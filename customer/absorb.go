@@ -2,8 +2,6 @@ package customer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,24 +11,29 @@ import (
 )
 
 // Absorb takes a batch into the master record in one transaction (invariants 1, 2, 5) and says what each message came to.
-// It is synchronous and reads no clock. ErrFenced and ErrAlready tell that the positions were refused and nothing has changed.
+// It is synchronous and reads no clock. Of a dry batch it says what it would come to. ErrFenced and ErrAlready tell that the positions
+// were refused and nothing has changed.
 func (r *Registry) Absorb(ctx context.Context, b Batch) (*Absorbed, error) {
-	var out *Absorbed
-	err := r.store.Update(ctx, func(tx Tx) error {
-		if err := tx.Advance(ctx, b.Advances); err != nil {
-			return err
-		}
-		w := newWork(r, tx, b.Now)
-		if err := w.absorb(ctx, b.Messages); err != nil {
-			return err
-		}
-		out = &w.out
-		return tx.Apply(ctx, &w.delta)
-	})
+	var w *work
+	compute := func(v View) error { w = newWork(r, v, b.Now); return w.absorb(ctx, b.Messages) }
+	var err error
+	if b.Dry {
+		err = r.store.View(ctx, compute)
+	} else {
+		err = r.store.Update(ctx, func(tx Tx) error {
+			if err := tx.Advance(ctx, b.Advances); err != nil {
+				return err
+			}
+			if err := compute(tx); err != nil {
+				return err
+			}
+			return tx.Apply(ctx, &w.delta)
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("absorb %s: %w", b.place(), err)
 	}
-	return out, nil
+	return &w.out, nil
 }
 
 // place names the batch by its first message.
@@ -222,6 +225,7 @@ func (w *work) loadInteractions(ctx context.Context, ids []InteractionID) error 
 // message folds one message and answers its result. Each part ends in exactly one outcome (invariant 7).
 func (w *work) message(m *Mapped, steps map[*Change][]step) event.Result {
 	var parts []event.Part
+	before := len(w.delta.Dead)
 	for i := range m.Changes {
 		c := &m.Changes[i]
 		part := w.change(c, steps[c])
@@ -238,6 +242,11 @@ func (w *work) message(m *Mapped, steps map[*Change][]step) event.Result {
 			w.delta.Dead = append(w.delta.Dead, m.dead(&r, same[r.Part], w.now))
 			same[r.Part]++
 		}
+	}
+	if died := w.delta.Dead[before:]; m.Letter != nil && len(died) > 0 { // it stays the one letter that it is
+		w.delta.Dead = append(w.delta.Dead[:before], m.Letter.Died(&died[0]))
+	} else if m.Letter != nil {
+		w.delta.Settled = append(w.delta.Settled, m.Letter.Settle(w.now))
 	}
 	return event.Result{Outcome: event.Worst(parts), Parts: parts}
 }
@@ -379,21 +388,10 @@ func full(c *Change) *event.Refusal {
 			"do not change, or map fewer", MaxElements, MaxRecord, MaxScopes, MaxLosers)}
 }
 
-// dead answers the dead letter of a refused part. Its id is made of the place of the message, the part, and a number that tells parts of
-// one name apart (how many were refused before it; of sealed changes below 0): the same each time that the message comes.
+// dead answers the dead letter of a refused part.
 func (m *Mapped) dead(r *event.Refusal, number int, now time.Time) event.DeadLetter {
-	msg := m.Message
-	name := fmt.Appendf(nil, "%q|%q|%s|%d|%d|%q", msg.Source, msg.Topic, msg.TopicID, msg.Partition, msg.Offset, r.Part)
-	if number != 0 {
-		name = fmt.Appendf(name, "|%d", number)
-	}
-	sum := sha256.Sum256(name)
-	return event.DeadLetter{
-		ID:     "dead_" + hex.EncodeToString(sum[:12]),
-		Source: msg.Source, Topic: msg.Topic, TopicID: msg.TopicID, Partition: msg.Partition, Offset: msg.Offset,
-		Part: cutText(r.Part, MaxKey), Time: msg.Time, Class: r.Err.Class, Reason: r.Err.Reason,
-		Path: cutText(r.Err.Path, MaxKey), Message: cutText(r.Err.Error(), MaxExplained),
-		Mapping: m.Adapter, Attempts: max(1, m.Attempts), At: now,
-		Key: msg.Key, Value: msg.Value, Headers: msg.Headers,
-	}
+	l := event.NewDeadLetter(m.Message, r, number)
+	l.Part, l.Path, l.Message = cutText(l.Part, MaxKey), cutText(l.Path, MaxKey), cutText(l.Message, MaxExplained)
+	l.Mapping, l.Attempts, l.At = m.Adapter, max(1, m.Attempts), now
+	return l
 }

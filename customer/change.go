@@ -105,6 +105,7 @@ type Batch struct {
 	Now      time.Time // recorded time; nothing but histories and births depends on it
 	Messages []Mapped  // per partition in the order of offsets
 	Advances []event.Advance
+	Dry      bool // only say what it would come to: nothing is written
 }
 
 // Mapped is one message after the map stage.
@@ -114,6 +115,8 @@ type Mapped struct {
 	Changes  []Change        // sealed
 	Refusals []event.Refusal // parts that yielded no change
 	Attempts int             // how often it was tried, for dead letters
+	// Letter is the dead letter that this replays, of the part that Changes and Refusals are about: with the effect it goes, else it stays.
+	Letter *event.DeadLetter
 }
 
 // Absorbed is what a batch came to.

@@ -496,7 +496,7 @@ func TestErasureBlanksDeadLetters(t *testing.T) {
 					if late {
 						lay()
 					}
-					letters, err := h.store.DeadLetters(t.Context(), "", "", 9)
+					letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Limit: 9})
 					if err != nil || len(letters) != 1 {
 						t.Fatalf("%d dead letters: %v", len(letters), err)
 					}
@@ -517,7 +517,7 @@ func TestErasureBlanksDeadLetters(t *testing.T) {
 	if _, err := h.Absorb(t.Context(), customer.Batch{Now: h.now, Messages: []customer.Mapped{later}}); err != nil {
 		t.Fatal(err)
 	}
-	if letters, err := h.store.DeadLetters(t.Context(), "", "", 9); err != nil || len(letters) != 1 || letters[0].Erased {
+	if letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Limit: 9}); err != nil || len(letters) != 1 || letters[0].Erased {
 		t.Errorf("a letter of what is later than the erasure: %+v, %v", letters, err)
 	}
 }

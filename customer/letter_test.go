@@ -16,7 +16,7 @@ func (h *house) lay(t *testing.T, keys ...string) event.DeadLetter {
 	if _, err := h.Absorb(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	letters, err := h.store.DeadLetters(t.Context(), "", "", 9)
+	letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Limit: 9})
 	if err != nil || len(letters) != 1 {
 		t.Fatalf("%d letters: %v", len(letters), err)
 	}
@@ -46,7 +46,7 @@ func TestLetterOfTwo(t *testing.T) {
 		h.absorb(t, erase("shop", "1", 2))
 		h.lay(t)
 		h.absorb(t, erase("shop", "2", 2))
-		letters, err := h.store.DeadLetters(t.Context(), "", "", 9)
+		letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Limit: 9})
 		if err != nil || len(letters) != 1 || !letters[0].Erased || len(letters[0].Value) > 0 {
 			t.Errorf("both were erased: %+v, %v", letters, err)
 		}

@@ -564,7 +564,7 @@ func TestOneBadPartHoldsNothing(t *testing.T) {
 	if out.Results[0].Outcome != event.Dead || h.of(t, "bank", "1") == nil {
 		t.Fatalf("the good part did not come through: %+v", out.Results)
 	}
-	dead, err := h.store.DeadLetters(t.Context(), "bank", "", 10)
+	dead, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Source: "bank", Limit: 10})
 	if err != nil || len(dead) != 1 || dead[0].Part != "Ntry[1]" || string(dead[0].Value) != "<x/>" {
 		t.Fatalf("dead letters: %+v, %v", dead, err)
 	}
@@ -676,7 +676,7 @@ func TestEveryDeadPartHasItsLetter(t *testing.T) {
 		if got := out.Results[0]; got.Outcome != event.Dead || len(got.Parts) != 4 || got.Parts[3] != (event.Part{Path: "n" + long, Outcome: event.Dead, Reason: "internal"}) {
 			t.Errorf("the message came to %+v", got)
 		}
-		letters, err := h.store.DeadLetters(t.Context(), "", "", 10)
+		letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Limit: 10})
 		if err != nil || len(letters) != 4 {
 			t.Fatalf("four dead parts, %d letters: %v", len(letters), err)
 		}
@@ -734,7 +734,7 @@ func TestWildClocks(t *testing.T) {
 		if err := h.Export(t.Context(), io.Discard, false); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if letters, err := s.DeadLetters(t.Context(), "", "", 10); err != nil || len(letters) != 7 {
+		if letters, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 10}); err != nil || len(letters) != 7 {
 			t.Errorf("%s: of 7 dead parts %d have a letter: %v", name, len(letters), err)
 		}
 	}
@@ -798,7 +798,7 @@ func TestRecordsAreBounded(t *testing.T) {
 			if r := h.absorb(t, patch(11, c.known))[0]; r.Outcome != event.Applied {
 				t.Errorf("an element that is there already came to %+v", r)
 			}
-			letters, err := h.store.DeadLetters(t.Context(), "shop", "", 10)
+			letters, err := h.store.DeadLetters(t.Context(), event.LetterQuery{Source: "shop", Limit: 10})
 			if err != nil || len(letters) != 2 || letters[0].Part != "p" || letters[0].Reason != "too_large" {
 				t.Errorf("letters: %+v, %v", letters, err)
 			}

@@ -90,7 +90,8 @@ type Delta struct {
 	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
 	Decisions    []Decision     // new, or changed by an undo
 	Dead         []event.DeadLetter
-	Named        []Naming // by the messages of those dead letters
+	Settled      []event.Settlement // dead letters that go
+	Named        []Naming           // by the messages of those dead letters
 	// Erased are the records on which an erasure took effect, whatever they are afterwards. All copies of what they said go with it:
 	// of every customer that such a record is or ever was part of, the versions before the newest and what of them waits in the outbox;
 	// what dead letters hold of a message that names such a record (those of this delta, too), and the reasons of decisions about one.

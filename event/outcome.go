@@ -1,9 +1,6 @@
 package event
 
-import (
-	"strconv"
-	"time"
-)
+import "strconv"
 
 // Outcome is how a message, or one change of it, ended. Each ends in exactly one, and each is counted (invariant 7).
 type Outcome uint8
@@ -59,43 +56,6 @@ func Worst(parts []Part) Outcome {
 		worst = max(worst, p.Outcome)
 	}
 	return worst
-}
-
-// DeadLetter is a message, or a part of one, that could not be applied: its bytes, where it stood and why.
-// Key, Value and Headers may hold personal data; the other fields never do (invariant 9).
-type DeadLetter struct {
-	ID        string    `json:"id"` // from the place, the part, and its number among parts of one name: the same at every attempt
-	Source    string    `json:"source"`
-	Topic     string    `json:"topic"`
-	TopicID   string    `json:"topicId,omitempty"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Part      string    `json:"part,omitempty"`
-	Time      time.Time `json:"time"` // the message's own
-	Class     Class     `json:"class"`
-	Reason    string    `json:"reason"`            // code: decode schema mapping validation too_large plugin internal
-	Path      string    `json:"path,omitempty"`    // where in the value: "customer.id"
-	Message   string    `json:"message"`           // what is wrong and how to mend it, for a person
-	Mapping   string    `json:"mapping,omitempty"` // adapter and revision that read it: "shopify@3"
-	Attempts  int       `json:"attempts"`
-	At        time.Time `json:"at"` // when it was laid down
-	Key       []byte    `json:"key"`
-	Value     []byte    `json:"value"`
-	Headers   []Header  `json:"headers,omitempty"`
-	Erased    bool      `json:"erased,omitempty"` // what could name a person was taken out, with the erasure of one
-}
-
-// MessageID names the message of the letter as Message.ID does.
-func (d *DeadLetter) MessageID() string {
-	return (&Message{Source: d.Source, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}).ID()
-}
-
-// Erase takes out what comes from the message: its bytes, and what was said about them. The place and the reason remain, so that counts
-// still agree.
-func (d *DeadLetter) Erase() {
-	d.Key, d.Value, d.Headers, d.Path = nil, nil, nil, ""
-	d.Message = "the message named a party that was erased, so its bytes are gone; there is nothing to mend"
-	d.Erased = true
 }
 
 // Refusal is what a source says of a message, or of a part of one, that yields no change: ignored by design, or

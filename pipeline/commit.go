@@ -86,23 +86,28 @@ func (s *Sequencer) open(group []*ticket) []*ticket {
 	return slices.DeleteFunc(slices.Clone(group), func(t *ticket) bool { return t.finished })
 }
 
-// absorb has a group absorbed in one transaction, and its positions moved with it (invariant 1). A panic fails the group
-// for good; what it panicked with may quote a message and is left out (invariant 9).
-func (s *Sequencer) absorb(ctx context.Context, group []*ticket) (out *customer.Absorbed, err error) {
-	begin, messages := s.now(), 0
-	defer func() {
-		if recover() != nil {
-			err = event.Errorf(event.Permanent, "internal", "", "absorbing panicked at %s: this is a mistake in the program", panicked())
-		}
-		s.metrics.absorbed(s.now().Sub(begin), messages, out, err)
-	}()
-	b := customer.Batch{Now: begin, Messages: make([]customer.Mapped, 0, len(group)), Advances: advances(group)}
+// absorb has a group absorbed in one transaction, and its positions moved with it (invariant 1).
+func (s *Sequencer) absorb(ctx context.Context, group []*ticket) (*customer.Absorbed, error) {
+	b := customer.Batch{Now: s.now(), Messages: make([]customer.Mapped, 0, len(group)), Advances: advances(group)}
 	for _, t := range group {
 		if !t.message.Blank {
 			b.Messages = append(b.Messages, t.mapped)
 		}
 	}
-	messages = len(b.Messages)
+	return s.take(ctx, b)
+}
+
+// take has a batch absorbed. A panic fails it for good; what it panicked with may quote a message and is left out (invariant 9).
+func (s *Sequencer) take(ctx context.Context, b customer.Batch) (out *customer.Absorbed, err error) {
+	begin, messages := s.now(), len(b.Messages)
+	defer func() {
+		if recover() != nil {
+			err = event.Errorf(event.Permanent, "internal", "", "absorbing panicked at %s: this is a mistake in the program", panicked())
+		}
+		if !b.Dry {
+			s.metrics.absorbed(s.now().Sub(begin), messages, out, err)
+		}
+	}()
 	out, err = s.absorber.Absorb(ctx, b)
 	if err == nil && (out == nil || len(out.Results) != messages) {
 		panic("an outcome is missing") // invariant 7

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,10 +30,14 @@ type Metrics struct {
 	largest        *prometheus.GaugeVec
 	truncated      prometheus.Counter
 	refused        *prometheus.CounterVec
-	mapping        prometheus.Observer // of stage
+	replayed       *prometheus.CounterVec // by source and outcome
+	settled        *prometheus.CounterVec // by source and action
+	mapping        prometheus.Observer    // of stage
 	publishing     prometheus.Observer
 	absorbing      prometheus.Observer
-	mostRecords    int // largest so far; the sequencer's
+
+	mu          sync.Mutex
+	mostRecords int // largest so far
 }
 
 // entity is the one kind of thing that is resolved.
@@ -78,11 +83,13 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 			Namespace: "onefold", Name: "outbox_truncated_total",
 			Help: "Versions of customers too large for the topic, published in a shorter form.",
 		}),
-		refused: counter("outbox_refused_total", "Versions of customers that the broker refuses for good: they were passed.", "reason"),
-		largest: gauge("identity_largest_cluster_records", "Records of the largest component touched since the start.", "entity"),
+		refused:  counter("outbox_refused_total", "Versions of customers that the broker refuses for good: they were passed.", "reason"),
+		replayed: counter("dead_letters_replayed_total", "Replays of dead letters by what they came to; dead ones stay.", "source", "outcome"),
+		settled:  counter("dead_letters_handled_total", "Dead letters that a person has edited or discarded.", "source", "action"),
+		largest:  gauge("identity_largest_cluster_records", "Records of the largest component touched since the start.", "entity"),
 	}
 	reg.MustRegister(m.ledger, m.size, m.latency, m.stage, m.storeOp, m.candidates, m.dead, m.retries, m.decisions, m.merges,
-		m.splits, m.held, m.info, m.silenced, m.largest, m.truncated, m.refused)
+		m.splits, m.held, m.info, m.silenced, m.largest, m.truncated, m.refused, m.replayed, m.settled)
 	m.prepare()
 	return m
 }
@@ -148,6 +155,12 @@ func (m *Metrics) source(src *Source) *sourceMetrics {
 		about := d.Describe()
 		m.info.WithLabelValues(about.Name, about.Kind, about.Version).Set(1)
 	}
+	for _, o := range event.Outcomes() {
+		m.replayed.WithLabelValues(src.Name, o.String())
+	}
+	for _, action := range []string{"edited", "discarded"} {
+		m.settled.WithLabelValues(src.Name, action)
+	}
 	s := &sourceMetrics{
 		size: m.size.WithLabelValues(src.Name), latency: m.latency.WithLabelValues(src.Name),
 		held: m.held.WithLabelValues(src.Name), dead: map[string]prometheus.Counter{},
@@ -187,9 +200,14 @@ func (m *Metrics) absorbed(took time.Duration, n int, out *customer.Absorbed, er
 	if n > 0 {
 		m.candidates.WithLabelValues(entity).Observe(float64(out.Candidates) / float64(n))
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.mostRecords = max(m.mostRecords, out.Largest)
 	m.largest.WithLabelValues(entity).Set(float64(m.mostRecords))
 }
+
+// Handled counts a dead letter that a person has edited or discarded, as action says.
+func (m *Metrics) Handled(source, action string) { m.settled.WithLabelValues(source, action).Inc() }
 
 // op notes one operation of the store.
 func (m *Metrics) op(name string, took time.Duration, err error) {

@@ -118,14 +118,18 @@ func (in *Ingest) recover(next message.HandlerFunc) message.HandlerFunc {
 			if recover() == nil {
 				return
 			}
-			t, place := ticketOf(msg), panicked()
-			in.log.Error("an adapter panicked, the message is kept as a dead letter", slog.String("source", t.inlet.source.Name),
-				slog.String("event", t.message.ID()), slog.String("adapter", t.mapped.Adapter), slog.String("place", place))
-			err = event.Errorf(event.Permanent, "internal", "",
-				"the adapter %s panicked at %s: this is a mistake in the adapter, mend it and replay the message", t.mapped.Adapter, place)
+			err = in.fell(ticketOf(msg).mapped, panicked())
 		}()
 		return next(msg)
 	}
+}
+
+// fell tells that an adapter panicked.
+func (in *Ingest) fell(m customer.Mapped, place string) error {
+	in.log.Error("an adapter panicked, the message is kept as a dead letter", slog.String("source", m.Message.Source),
+		slog.String("event", m.Message.ID()), slog.String("adapter", m.Adapter), slog.String("place", place))
+	return event.Errorf(event.Permanent, "internal", "",
+		"the adapter %s panicked at %s: this is a mistake in the adapter, mend it and replay the message", m.Adapter, place)
 }
 
 // panicked names the function and line that panicked; it is called by the function that recovers.
@@ -150,23 +154,79 @@ func (in *Ingest) handle(ctx context.Context, msg *message.Message) error {
 		t.mapped.Adapter = "" // no adapter has seen it
 		return t.message.Refused
 	}
-	if size, limit := len(t.message.Value), in.c.Limits.MessageBytes; size > limit {
+	return in.read(ctx, t.inlet.source, &t.mapped)
+}
+
+// read has a source's adapter read a message, and seals what it says.
+func (in *Ingest) read(ctx context.Context, src *Source, mapped *customer.Mapped) error {
+	if size, limit := len(mapped.Message.Value), in.c.Limits.MessageBytes; size > limit {
 		return event.Errorf(event.Poison, "too_large", "", "the message has %d bytes, over the limit of %d: split it at the source", size, limit)
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.c.Limits.MapTimeout)
 	defer cancel()
-	changes, err := t.inlet.source.Source.Map(ctx, t.message)
+	changes, err := src.Source.Map(ctx, mapped.Message)
 	var refused event.Refusals
 	if err != nil && !errors.As(err, &refused) {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && !final(event.ClassOf(err)) {
-			return event.Errorf(event.Retryable, "timeout", "", "the adapter %s took longer than %s", t.mapped.Adapter, in.c.Limits.MapTimeout)
+			return event.Errorf(event.Retryable, "timeout", "", "the adapter %s took longer than %s", mapped.Adapter, in.c.Limits.MapTimeout)
 		}
 		return err
 	}
-	sealed, unsealed := customer.Seal(changes, t.message, t.inlet.source.Mapping)
-	t.mapped.Changes = sealed
-	t.mapped.Refusals = append(complete(refused), unsealed...)
+	sealed, unsealed := customer.Seal(changes, mapped.Message, src.Mapping)
+	mapped.Changes = sealed
+	mapped.Refusals = append(complete(refused), unsealed...)
 	return nil
+}
+
+// Map reads a message once, outside of the flow, as a delivery of it would be read: the same adapter and limits, and with all others of
+// its source no more at a time. What will not pass by itself is a refusal in what it answers; the error is one that may.
+func (in *Ingest) Map(ctx context.Context, m *event.Message) (out *customer.Mapped, err error) {
+	inlet := in.seq.inlets[m.Source]
+	if inlet == nil {
+		return nil, event.Errorf(event.Permanent, "source", "", "no source of this name is configured: put it back to have its messages read")
+	}
+	select {
+	case inlet.slots <- struct{}{}:
+		defer func() { <-inlet.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	out = &customer.Mapped{Message: m, Adapter: inlet.label, Attempts: 1}
+	var e *event.Error
+	err = in.guarded(ctx, inlet.source, out)
+	if errors.As(err, &e) && final(e.Class) {
+		out.Changes, out.Refusals, err = nil, []event.Refusal{{Outcome: event.Dead, Err: e}}, nil
+	}
+	return out, err
+}
+
+func (in *Ingest) guarded(ctx context.Context, src *Source, out *customer.Mapped) (err error) {
+	begin := in.c.Now()
+	defer func() {
+		in.metrics.mapping.Observe(since(in.c.Now(), begin))
+		if recover() != nil {
+			err = in.fell(*out, panicked())
+		}
+	}()
+	return in.read(ctx, src, out)
+}
+
+// Replay takes mapped messages into the master record beside the flow, as its groups are taken: their dead letters go with their effect,
+// in one transaction, or stay. It moves no position, and is counted for itself: the messages were received once. Of a dry batch it
+// says what it would come to.
+func (in *Ingest) Replay(ctx context.Context, b customer.Batch) (*customer.Absorbed, error) {
+	out, err := in.seq.take(ctx, b)
+	if err != nil || b.Dry {
+		return out, err
+	}
+	for i, r := range out.Results {
+		if l := b.Messages[i].Letter; l == nil || b.Messages[i].Attempts <= l.Attempts {
+			continue // an edit, which is no attempt
+		}
+		in.metrics.replayed.WithLabelValues(b.Messages[i].Message.Source, r.Outcome.String()).Inc()
+	}
+	in.c.Committed()
+	return out, nil
 }
 
 // complete gives every refusal an error, so that nobody behind has to ask.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -14,35 +15,76 @@ import (
 )
 
 func (p *program) deadCommand() *cobra.Command {
-	c := &cobra.Command{Use: "dead", Short: "Look at messages that could not be applied"}
-	c.AddCommand(p.deadListCommand(), p.deadShowCommand())
+	c := &cobra.Command{Use: "dead", Short: "Look at messages that could not be applied, and take them up again"}
+	c.AddCommand(p.deadListCommand(), p.deadShowCommand(), p.deadReplayCommand(), p.deadJobCommand())
 	return c
 }
 
+// choice is what flags choose letters by.
+type choice struct{ source, group, since, until string }
+
+func (ch *choice) flags(c *cobra.Command) {
+	c.Flags().StringVar(&ch.source, "source", "", "of one source only")
+	c.Flags().StringVar(&ch.group, "group", "", "of one cause only, as dead list --groups names it")
+	c.Flags().StringVar(&ch.since, "since", "", "laid down then or later: 2026-03-04T05:06:07Z, or a while ago: 24h")
+	c.Flags().StringVar(&ch.until, "until", "", "laid down before: a time, or a while ago")
+}
+
+// query answers the parameters of a choice.
+func (ch *choice) query(now time.Time) (url.Values, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"source": ch.source, "group": ch.group} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for name, value := range map[string]string{"since": ch.since, "until": ch.until} {
+		at, err := instant(name, value, now)
+		if err != nil {
+			return nil, err
+		}
+		if !at.IsZero() {
+			query.Set(name, at.Format(time.RFC3339))
+		}
+	}
+	return query, nil
+}
+
+// instant reads a time, or how long ago it was; zero for nothing.
+func instant(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago).UTC(), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, &usage{text: "--" + flag + " is no time", hint: "write 2026-03-04T05:06:07Z, or how long ago: 90m, 24h"}
+	}
+	return at.UTC(), nil
+}
+
 func (p *program) deadListCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", Args: cobra.NoArgs, Short: "List dead letters, newest first"}
-	source := c.Flags().String("source", "", "of one source only")
+	c := &cobra.Command{Use: "list", Args: cobra.NoArgs, Short: "List dead letters, newest first, or what they have in common"}
+	var ch choice
+	ch.flags(c)
 	limit := c.Flags().Int("limit", 50, "at most so many")
+	groups := c.Flags().Bool("groups", false, "by cause: source, reason, path and mapping")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *limit < 1 {
 			return &usage{text: fmt.Sprintf("a limit of %d shows nothing", *limit), hint: "--limit is at least 1"}
 		}
-		letters := []console.Letter{}
-		for after := ""; len(letters) < *limit; {
-			query := url.Values{"limit": {strconv.Itoa(min(*limit-len(letters), console.MaxLetters))}}
-			for name, value := range map[string]string{"source": *source, "after": after} {
-				if value != "" {
-					query.Set(name, value)
-				}
-			}
-			var page console.Letters
-			if err := p.ask(c.Context(), http.MethodGet, "/dead-letters", query, nil, &page); err != nil {
-				return err
-			}
-			letters = append(letters, page.DeadLetters...)
-			if after = page.Next; after == "" {
-				break
-			}
+		query, err := ch.query(p.now())
+		if err != nil {
+			return err
+		}
+		if *groups {
+			return p.deadGroups(c, query, *limit, ch.group)
+		}
+		letters, err := p.deadLetters(c, query, *limit)
+		if err != nil {
+			return err
 		}
 		l := listing{columns: []string{"id", "source", "at", "reason", "where", "message"}, items: letters, empty: "there is no dead letter"}
 		for _, d := range letters {
@@ -50,11 +92,52 @@ func (p *program) deadListCommand() *cobra.Command {
 			if d.Part != "" {
 				where += " " + d.Part
 			}
-			l.rows = append(l.rows, []string{d.ID, d.Source, d.At.UTC().Format("2006-01-02 15:04:05"), d.Reason, where, d.Message})
+			l.rows = append(l.rows, []string{d.ID, d.Source, moment(d.At), d.Reason, where, d.Message})
 		}
 		return p.list(l)
 	}
 	return c
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// deadLetters asks for letters, page by page.
+func (p *program) deadLetters(c *cobra.Command, query url.Values, limit int) ([]console.Letter, error) {
+	letters := []console.Letter{}
+	for len(letters) < limit {
+		query.Set("limit", strconv.Itoa(min(limit-len(letters), console.MaxLetters)))
+		var page console.Letters
+		if err := p.ask(c.Context(), http.MethodGet, "/dead-letters", query, nil, &page); err != nil {
+			return nil, err
+		}
+		letters = append(letters, page.DeadLetters...)
+		if page.Next == "" {
+			break
+		}
+		query.Set("after", page.Next)
+	}
+	return letters, nil
+}
+
+func (p *program) deadGroups(c *cobra.Command, query url.Values, limit int, group string) error {
+	if group != "" {
+		return &usage{text: "--groups lists groups, and --group is one", hint: "leave one of them out"}
+	}
+	query.Set("limit", strconv.Itoa(min(limit, console.MaxLetters)))
+	var found console.Groups
+	if err := p.ask(c.Context(), http.MethodGet, "/dead-letters/groups", query, nil, &found); err != nil {
+		return err
+	}
+	l := listing{
+		columns: []string{"group", "source", "reason", "path", "mapping", "letters", "first", "last", "example"}, items: found.Groups,
+		empty: "there is no dead letter",
+	}
+	for _, g := range found.Groups {
+		l.rows = append(l.rows, []string{
+			g.ID, g.Source, g.Reason, g.Path, g.Mapping, strconv.FormatInt(g.Count, 10), moment(g.First), moment(g.Last), g.Example,
+		})
+	}
+	return p.list(l)
 }
 
 func (p *program) deadShowCommand() *cobra.Command {
@@ -85,7 +168,11 @@ func printLetter(w io.Writer, d *console.OpenLetter) error {
 		{"read by", d.Mapping},
 		{"attempts", strconv.Itoa(d.Attempts)},
 		{"laid down", d.At.UTC().Format("2006-01-02 15:04:05 UTC")},
+		{"group", d.Group},
 		{"key", payload(d.Key)},
+	}
+	if !d.Tried.IsZero() {
+		rows = append(rows, []string{"replayed last", d.Tried.UTC().Format("2006-01-02 15:04:05 UTC")})
 	}
 	if d.Erased {
 		rows = append(rows, []string{"erased", "its bytes went with a party that it named"})

@@ -32,7 +32,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 8+len(s.hosts))
+	failed := make(chan error, 9+len(s.hosts))
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -51,6 +51,7 @@ func (s *service) run(ctx context.Context) error {
 	if s.hooks != nil { // ends first of all, with the intake
 		start("webhooks", func() error { return s.serveDoor(flow) })
 	}
+	start("replay", func() error { return s.replays.Run(flow) })
 	for _, host := range s.hosts {
 		start("plugin", func() error { return host.Run(out) })
 	}
@@ -146,7 +147,8 @@ func (s *service) brokerAddress() string {
 
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
-		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Status: s.status, Door: s.gate, Now: s.now,
+		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
+		Status: s.status, Door: s.gate, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

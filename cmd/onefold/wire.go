@@ -29,6 +29,7 @@ import (
 	"github.com/onefold/onefold/pipeline"
 	"github.com/onefold/onefold/pipeline/kafka"
 	"github.com/onefold/onefold/pipeline/kafka/security"
+	"github.com/onefold/onefold/pipeline/replay"
 	"github.com/onefold/onefold/plugins"
 	"github.com/onefold/onefold/store/sqlite"
 )
@@ -50,6 +51,7 @@ type service struct {
 	ingest     *pipeline.Ingest
 	relay      *pipeline.Relay
 	loads      loads
+	replays    *replay.Desk
 	metrics    *prometheus.Registry
 	adapters   map[string]adapters.Described // by source
 	hosts      []*plugins.Host               // those of them that are processes of their own
@@ -314,6 +316,10 @@ func (s *service) openFlow(context.Context) error {
 	s.ingest = pipeline.NewIngest(pipeline.IngestConfig{
 		Sources: s.sources, Positions: positions, Committed: s.relay.Wake, Now: s.now,
 	}, s.subscriber, &s.loads, s.log.With("component", "ingest"), m)
+	s.replays = replay.New(replay.Config{
+		Flow: s.ingest, Letters: s.store, Store: s.store, Handled: m.Handled, Now: s.now, NewID: newReplayID,
+		Log: s.log.With("component", "replay"),
+	})
 	m.WatchLag(s.lag, s.now)
 	m.WatchStock(s.config.Topics.Customers, s.health.held)
 	return nil

@@ -37,14 +37,14 @@ type group struct {
 func (p *pages) letters(r *http.Request) (*view, error) {
 	q := r.URL.Query()
 	out := &mail{Source: q.Get("source"), Reason: q.Get("reason"), Now: p.Now()}
-	newest, err := p.Letters.DeadLetters(r.Context(), out.Source, "", maxGrouped)
+	newest, err := p.Letters.DeadLetters(r.Context(), event.LetterQuery{Source: out.Source, Limit: maxGrouped})
 	if err != nil {
 		return nil, err
 	}
 	out.Groups, out.Whole = grouped(newest), len(newest) < maxGrouped
 	listed := newest
 	if after := q.Get("after"); after != "" {
-		if listed, err = p.Letters.DeadLetters(r.Context(), out.Source, after, maxGrouped); err != nil {
+		if listed, err = p.Letters.DeadLetters(r.Context(), event.LetterQuery{Source: out.Source, After: after, Limit: maxGrouped}); err != nil {
 			return nil, err
 		}
 	}

@@ -56,8 +56,8 @@ type Explain interface {
 
 // Letters is where dead letters are kept.
 type Letters interface {
-	// DeadLetters answers letters newest first, of one source or, with an empty name, of all; after is the id of the last one seen.
-	DeadLetters(ctx context.Context, source, after string, limit int) ([]event.DeadLetter, error)
+	// DeadLetters answers the letters that a query chooses; customer.ErrNotFound if there is none that it begins behind.
+	DeadLetters(ctx context.Context, q event.LetterQuery) ([]event.DeadLetter, error)
 	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
 	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
 }

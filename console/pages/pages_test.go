@@ -161,8 +161,8 @@ func (h *house) letter() event.DeadLetter {
 	}
 }
 
-func (h *house) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
-	if source == "quiet" {
+func (h *house) DeadLetters(_ context.Context, q event.LetterQuery) ([]event.DeadLetter, error) {
+	if q.Source == "quiet" {
 		return nil, nil
 	}
 	return slices.Repeat([]event.DeadLetter{h.letter()}, 60), nil

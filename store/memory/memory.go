@@ -43,6 +43,7 @@ type state struct {
 	decided      map[customer.RecordID][]string
 	dead         map[string]event.DeadLetter
 	contents     map[string][]event.DeadLetter         // letters whose bytes others of their message share, by message
+	notes        []event.LetterNote                    // of letters that have gone
 	named        map[customer.RecordID]map[string]bool // messages with dead letters that name a record
 	outbox       []customer.OutboxEntry
 	seq          int64

@@ -29,7 +29,7 @@ func TestAMessageRestsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	letters, err := s.DeadLetters(t.Context(), "", "", 99)
+	letters, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 99})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -102,66 +99,6 @@ func (s *Store) Published(_ context.Context, upTo int64) error {
 	i, _ := slices.BinarySearchFunc(s.outbox, upTo+1, func(e customer.OutboxEntry, seq int64) int { return cmp.Compare(e.Seq, seq) })
 	s.outbox = slices.Clone(s.outbox[i:])
 	return s.alive()
-}
-
-// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after;
-// customer.ErrNotFound if that one is not there.
-func (s *Store) DeadLetters(_ context.Context, source, after string, limit int) ([]event.DeadLetter, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	newest := func(a, b event.DeadLetter) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID)) }
-	last, known := s.dead[after]
-	if after != "" && !known {
-		return nil, fmt.Errorf("dead letter %s: %w", after, customer.ErrNotFound)
-	}
-	var out []event.DeadLetter
-	for _, l := range s.dead {
-		if (source == "" || l.Source == source) && (after == "" || newest(last, l) < 0) {
-			out = append(out, l)
-		}
-	}
-	slices.SortFunc(out, newest)
-	return out[:within(limit, len(out))], s.alive()
-}
-
-// DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.
-func (s *Store) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	l, known := s.dead[id]
-	if !known {
-		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
-	}
-	return &l, s.alive()
-}
-
-// DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit. It answers how many.
-func (s *Store) DropDeadLetters(_ context.Context, before time.Time, limit int) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var old []event.DeadLetter
-	for _, l := range s.dead {
-		if l.At.Before(before) {
-			old = append(old, l)
-		}
-	}
-	slices.SortFunc(old, func(a, b event.DeadLetter) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.ID, b.ID)) })
-	old = old[:max(0, min(limit, len(old)))]
-	for _, l := range old {
-		delete(s.dead, l.ID)
-	}
-	left := map[string]bool{}
-	for _, l := range s.dead {
-		left[l.MessageID()] = true
-	}
-	maps.DeleteFunc(s.contents, func(message string, _ []event.DeadLetter) bool { return !left[message] })
-	for id, messages := range s.named {
-		maps.DeleteFunc(messages, func(message string, _ bool) bool { return !left[message] })
-		if len(messages) == 0 {
-			delete(s.named, id)
-		}
-	}
-	return len(old), s.alive()
 }
 
 // Counts answers how much the store holds.

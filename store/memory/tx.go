@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -113,6 +112,9 @@ func (s *Store) apply(d *customer.Delta) error {
 		}
 		entries[i] = customer.OutboxEntry{ID: c.PublishedID(), Customer: c.ID, Version: c.Version, Time: c.UpdatedAt, Value: value}
 	}
+	if err := s.stand(d); err != nil {
+		return err
+	}
 	for _, r := range d.Records {
 		s.records[r.ID] = r
 	}
@@ -155,44 +157,12 @@ func (s *Store) apply(d *customer.Delta) error {
 		s.decisions[dec.ID] = dec
 	}
 	for _, l := range d.Dead {
-		s.share(&l)
-		s.dead[l.ID] = l
+		s.lay(l)
 	}
 	s.name(d.Named)
+	s.settle(d.Settled)
 	s.forget(d)
 	return nil
-}
-
-// share gives a letter the bytes that another of its message has already: they rest once, however many parts of a message are dead.
-func (s *Store) share(l *event.DeadLetter) {
-	if l.Key == nil && l.Value == nil && len(l.Headers) == 0 {
-		return
-	}
-	message := l.MessageID()
-	for _, o := range s.contents[message] {
-		if equal(o.Key, l.Key) && equal(o.Value, l.Value) && slices.EqualFunc(o.Headers, l.Headers, func(a, b event.Header) bool {
-			return a.Key == b.Key && equal(a.Value, b.Value)
-		}) {
-			l.Key, l.Value, l.Headers = o.Key, o.Value, o.Headers
-			return
-		}
-	}
-	s.contents[message] = append(s.contents[message], *l)
-}
-
-// equal tells null from empty.
-func equal(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
-
-// name notes which records messages with dead letters name.
-func (s *Store) name(messages []customer.Naming) {
-	for _, n := range messages {
-		for _, id := range n.Records {
-			if s.named[id] == nil {
-				s.named[id] = map[string]bool{}
-			}
-			s.named[id][n.Message] = true
-		}
-	}
 }
 
 // forget follows an erasure to its copies: what still waits to be published of the customers that a record is or once was part of, what
@@ -214,12 +184,7 @@ func (s *Store) forget(d *customer.Delta) {
 	for message := range messages {
 		delete(s.contents, message)
 	}
-	for id, l := range s.dead {
-		if messages[l.MessageID()] {
-			l.Erase()
-			s.dead[id] = l
-		}
-	}
+	s.blank(messages)
 	for _, c := range d.Customers {
 		if c.Status == customer.Erased {
 			touched[c.ID] = true

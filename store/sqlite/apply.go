@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/onefold/onefold/customer"
-	"github.com/onefold/onefold/event"
 )
 
 // entry is one row of node_key.
@@ -261,102 +260,9 @@ func (t *tx) decided(ctx context.Context, d *customer.Delta) error {
 		})
 }
 
-// dead lays down dead letters, and what their messages hold beside them.
-func (t *tx) dead(ctx context.Context, d *customer.Delta) error {
-	if len(d.Dead) == 0 && len(d.Named) == 0 {
-		return nil
-	}
-	names := make([]string, len(d.Dead))
-	for i := range d.Dead {
-		names[i] = d.Dead[i].ID
-	}
-	of, err := encode(names)
-	if err != nil {
-		return err
-	}
-	var replaced []int64
-	const old = "SELECT DISTINCT l.content FROM json_each(?) e JOIN dead_letter l ON l.id = e.value WHERE l.content IS NOT NULL"
-	if err := t.each(ctx, old, []any{string(of)}, number(&replaced)); err != nil {
-		return err
-	}
-	contents, err := t.contents(ctx, d.Dead)
-	if err != nil {
-		return err
-	}
-	const query = "INSERT OR REPLACE INTO dead_letter (id, source, seconds, nanos, body, message, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
-	err = t.rows(ctx, query, len(d.Dead), func(i int) ([]any, error) {
-		l := &d.Dead[i]
-		body, err := encodeLetter(l)
-		return []any{l.ID, l.Source, l.At.Unix(), l.At.Nanosecond(), body, l.MessageID(), contents[i]}, err
-	})
-	for _, n := range d.Named {
-		if err == nil {
-			_, err = t.raw.ExecContext(ctx, "INSERT OR IGNORE INTO named (record, message) SELECT unhex(value), ? FROM json_each(?)",
-				n.Message, ids(n.Records))
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return t.release(ctx, replaced)
-}
-
-// contents answers the number of what each letter has of its message, nil for nothing, and writes what is not there yet. Letters of one
-// message mostly share its bytes in memory, too: then these are looked at once.
-func (t *tx) contents(ctx context.Context, letters []event.DeadLetter) ([]any, error) {
-	out := make([]any, len(letters))
-	last := map[string]int{} // by message
-	for i := range letters {
-		l := &letters[i]
-		before, seen := last[l.MessageID()]
-		last[l.MessageID()] = i
-		if seen && shares(l, &letters[before]) {
-			out[i] = out[before]
-			continue
-		}
-		digest, head, err := encodeContent(l)
-		if err != nil {
-			return nil, err
-		}
-		if digest == nil {
-			continue
-		}
-		var n int64
-		err = t.raw.QueryRowContext(ctx, "SELECT number FROM dead_message WHERE digest = ?", digest).Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			const insert = "INSERT INTO dead_message (digest, head, value) VALUES (?, ?, ?) RETURNING number"
-			err = t.raw.QueryRowContext(ctx, insert, digest, head, append([]byte{}, l.Value...)).Scan(&n)
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[i] = n
-	}
-	return out, nil
-}
-
-// shares tells whether two letters of one message hold the same memory.
-func shares(a, b *event.DeadLetter) bool {
-	one := func(a, b []byte) bool {
-		return (a == nil) == (b == nil) && len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
-	}
-	return a.TopicID == b.TopicID && one(a.Key, b.Key) && one(a.Value, b.Value) && len(a.Headers) == len(b.Headers) &&
-		(len(a.Headers) == 0 || &a.Headers[0] == &b.Headers[0])
-}
-
-// release lets go of what messages hold that no letter has any more.
-func (t *tx) release(ctx context.Context, contents []int64) error {
-	if len(contents) == 0 {
-		return nil
-	}
-	const query = `DELETE FROM dead_message WHERE number IN (SELECT e.value FROM json_each(?) e
-		WHERE NOT EXISTS (SELECT 1 FROM dead_letter l WHERE l.content = e.value))`
-	_, err := t.raw.ExecContext(ctx, query, numbers(contents))
-	return err
-}
-
-// blank takes out of dead letters what could name an erased record, which then need not be found by it any more. By the others that the
-// message names they are: it may come again, and then be refused by somebody who cannot read whom it names.
+// blank takes out of dead letters, and of the notes of those that have gone, what could name an erased record, which then need not be
+// found by it any more. By the others that the message names they are: it may come again, and then be refused by somebody who cannot read
+// whom it names.
 func (t *tx) blank(ctx context.Context, erased []customer.RecordID) error {
 	const messages = "IN (SELECT n.message FROM json_each(?) e JOIN named n ON n.record = unhex(e.value))"
 	var letters customer.Delta
@@ -374,6 +280,10 @@ func (t *tx) blank(ctx context.Context, erased []customer.RecordID) error {
 		return err
 	}
 	if err := t.dead(ctx, &letters); err != nil {
+		return err
+	}
+	const silence = "UPDATE dead_note SET body = json_remove(body, '$.why') WHERE message " + messages
+	if _, err := t.raw.ExecContext(ctx, silence, ids(erased)); err != nil {
 		return err
 	}
 	_, err = t.raw.ExecContext(ctx, "DELETE FROM named WHERE record IN (SELECT unhex(value) FROM json_each(?))", ids(erased))

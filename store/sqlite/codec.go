@@ -186,6 +186,11 @@ type header struct{ Key, Value []byte }
 func encodeLetter(l *event.DeadLetter) ([]byte, error) {
 	out := letter{DeadLetter: *l, Sent: instantOf(l.Time), Laid: instantOf(l.At)}
 	out.Key, out.Value, out.Headers = nil, nil, nil
+	if l.Edit != nil {
+		bare := *l.Edit
+		bare.Value, bare.Headers = nil, nil
+		out.Edit = &bare
+	}
 	return encode(&out)
 }
 

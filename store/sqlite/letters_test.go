@@ -50,7 +50,7 @@ func TestAMessageRestsOnce(t *testing.T) {
 	if c, err := s.Counts(t.Context()); err != nil || c.DeadLetters != 2_000 {
 		t.Errorf("%d letters are counted: %v", c.DeadLetters, err)
 	}
-	page, err := s.DeadLetters(t.Context(), "bank", "", 500)
+	page, err := s.DeadLetters(t.Context(), event.LetterQuery{Source: "bank", Limit: 500})
 	if err != nil || len(page) != 500 {
 		t.Fatalf("%d letters: %v", len(page), err)
 	}

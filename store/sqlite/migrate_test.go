@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 )
 
 // A file of the release before targets is migrated: its customers are fed in the order in which they last changed, and what changes
@@ -29,7 +30,7 @@ func TestMigratesFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	script(t, path, `DROP INDEX customer_seq; ALTER TABLE customer DROP COLUMN seq; DROP TABLE receipt; DROP TABLE receipt_tally;
-		DROP TABLE target; PRAGMA user_version = 1`)
+		DROP TABLE target; `+dropLetters+`; PRAGMA user_version = 1`)
 	s = open(t, path)
 	want := []string{"0@1", "2@1", "4@1", "3@2", "1@2"}
 	feed := func() (out []string, last int64) {
@@ -55,5 +56,30 @@ func TestMigratesFeed(t *testing.T) {
 	next, _, err := s.Changed(t.Context(), last, 9)
 	if err != nil || len(next) != 1 || next[0].Version != 2 {
 		t.Errorf("behind the migrated stand %d customers, %v", len(next), err)
+	}
+}
+
+// dropLetters takes out what migration 3 brings.
+const dropLetters = `DROP INDEX dead_letter_group; DROP INDEX dead_letter_edited; DROP TABLE dead_note;
+	ALTER TABLE dead_letter DROP COLUMN grp; ALTER TABLE dead_letter DROP COLUMN edited; ALTER TABLE dead_letter DROP COLUMN revision`
+
+// Letters of a file from before there were groups have theirs when it is opened.
+func TestMigratesLetters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "onefold.db")
+	s := open(t, path)
+	letters := parts(1, 1_500, []byte("x"))
+	commit(t, s, customer.Delta{Dead: letters})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	script(t, path, dropLetters+"; PRAGMA user_version = 2")
+	s = open(t, path)
+	groups, err := s.DeadGroups(t.Context(), event.LetterQuery{Limit: 9})
+	if err != nil || len(groups) != 1 || groups[0].Count != 1_500 || groups[0].ID != letters[0].Group() {
+		t.Errorf("%+v, %v", groups, err)
+	}
+	one, err := s.DeadLetter(t.Context(), letters[7].ID)
+	if err != nil || one.Revision != 1 || string(one.Value) != "x" {
+		t.Errorf("%+v, %v", one, err)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -99,131 +97,70 @@ func (s *Store) Published(ctx context.Context, upTo int64) error {
 	return s.explain(err)
 }
 
-// DeadLetters answers the newest dead letters of a source, of all where it is empty, beginning behind the one with the id after;
-// customer.ErrNotFound if that one is not there. Letters of one message share its bytes.
-func (s *Store) DeadLetters(ctx context.Context, source, after string, limit int) (out []event.DeadLetter, err error) {
-	query, args := "SELECT body, content FROM dead_letter WHERE true", []any{}
-	if source != "" {
-		query, args = query+" AND source = ?", append(args, source)
-	}
-	if after != "" {
-		query += " AND (seconds, nanos, id) < (SELECT seconds, nanos, id FROM dead_letter WHERE id = ?)"
-		args = append(args, after)
-	}
-	query += " ORDER BY seconds DESC, nanos DESC, id DESC LIMIT ?"
-	err = s.View(ctx, func(cv customer.View) error {
-		v := cv.(view) //nolint:forcetypeassert // of our own making
-		if after != "" {
-			if found, err := v.letters(ctx, "SELECT body, NULL FROM dead_letter WHERE id = ?", after); err != nil || len(found) == 0 {
-				return cmp.Or(err, fmt.Errorf("dead letter %s: %w", after, customer.ErrNotFound))
-			}
-		}
-		out, err = v.letters(ctx, query, append(args, max(0, limit))...)
-		return err
-	})
-	return out, err
-}
-
-// DeadLetter answers one dead letter; customer.ErrNotFound if there is none of that id.
-func (s *Store) DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error) {
-	var found []event.DeadLetter
-	err := s.View(ctx, func(cv customer.View) (err error) {
-		v := cv.(view) //nolint:forcetypeassert // of our own making
-		found, err = v.letters(ctx, "SELECT body, content FROM dead_letter WHERE id = ?", id)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("dead letter %s: %w", id, customer.ErrNotFound)
-	}
-	return &found[0], nil
-}
-
-// letters reads dead letters, and what their messages hold, each message once.
-func (v view) letters(ctx context.Context, query string, args ...any) (out []event.DeadLetter, err error) {
-	having := map[int64][]int{}
-	err = v.each(ctx, query, args, func(rows *sql.Rows) error {
-		var body sql.RawBytes
-		var content sql.NullInt64
-		if err := rows.Scan(&body, &content); err != nil {
-			return err
-		}
-		if content.Valid {
-			having[content.Int64] = append(having[content.Int64], len(out))
-		}
-		l, err := decodeLetter(body)
-		out = append(out, l)
-		return err
-	})
-	if err != nil || len(having) == 0 {
-		return out, err
-	}
-	const contents = "SELECT m.number, m.head, m.value FROM json_each(?) e JOIN dead_message m ON m.number = e.value"
-	return out, v.each(ctx, contents, []any{numbers(slices.Collect(maps.Keys(having)))}, func(rows *sql.Rows) error {
-		var n int64
-		var head, value sql.RawBytes
-		if err := rows.Scan(&n, &head, &value); err != nil {
-			return err
-		}
-		first := &out[having[n][0]]
-		err := decodeContent(first, head, value)
-		for _, i := range having[n][1:] {
-			out[i].Key, out[i].Value, out[i].Headers = first.Key, first.Value, first.Headers
-		}
-		return err
-	})
-}
-
-// number gathers a column of numbers.
-func number(into *[]int64) func(*sql.Rows) error {
-	return func(rows *sql.Rows) error {
-		var n int64
-		err := rows.Scan(&n)
-		*into = append(*into, n)
-		return err
-	}
-}
-
-// DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit. It answers how many.
-// Their bytes leave the file as those of an erasure do; what a message holds goes with its last letter.
+// DropDeadLetters lets go of the dead letters that were laid down before a time, the oldest first, at most limit, and of as many notes of
+// what people did to letters by then. It answers how many letters. Their bytes leave the file as those of an erasure do; what a message
+// holds goes with its last letter.
 func (s *Store) DropDeadLetters(ctx context.Context, before time.Time, limit int) (dropped int, err error) {
 	err = s.Update(ctx, func(raw customer.Tx) error {
 		t := raw.(*tx) //nolint:forcetypeassert // of our own making
 		const drop = `DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE (seconds, nanos) < (?, ?)
-			ORDER BY seconds, nanos, id LIMIT ?) RETURNING message, content`
+			ORDER BY seconds, nanos, id LIMIT ?) RETURNING message, content, edited`
+		const forget = `DELETE FROM dead_note WHERE rowid IN (SELECT rowid FROM dead_note WHERE (seconds, nanos) < (?, ?)
+			ORDER BY seconds, nanos LIMIT ?) RETURNING message`
 		var messages []string
 		var contents []int64
-		err := t.each(ctx, drop, []any{before.Unix(), before.Nanosecond(), max(0, limit)}, func(rows *sql.Rows) error {
+		age := []any{before.Unix(), before.Nanosecond(), max(0, limit)}
+		err := t.each(ctx, drop, age, func(rows *sql.Rows) error {
 			var message string
-			var content sql.NullInt64
-			err := rows.Scan(&message, &content)
+			var held [2]sql.NullInt64
+			err := rows.Scan(&message, &held[0], &held[1])
 			messages = append(messages, message)
-			if content.Valid {
-				contents = append(contents, content.Int64)
+			for _, n := range held {
+				if n.Valid {
+					contents = append(contents, n.Int64)
+				}
 			}
 			return err
 		})
-		if dropped = len(messages); err != nil || dropped == 0 {
+		if dropped = len(messages); err != nil {
+			return err
+		}
+		err = t.each(ctx, forget, age, func(rows *sql.Rows) error {
+			var message string
+			err := rows.Scan(&message)
+			messages = append(messages, message)
+			return err
+		})
+		if err != nil || len(messages) == 0 {
 			return err
 		}
 		t.erased = true
 		if _, err := t.raw.ExecContext(ctx, "UPDATE tally SET dead_letters = dead_letters - ?", dropped); err != nil {
 			return err
 		}
-		of, err := encode(messages)
-		if err != nil {
-			return err
-		}
-		const forget = `DELETE FROM named WHERE message IN (SELECT e.value FROM json_each(?) e
-			WHERE NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.message = e.value))`
-		if _, err := t.raw.ExecContext(ctx, forget, string(of)); err != nil {
+		if err := t.unname(ctx, messages); err != nil {
 			return err
 		}
 		return t.release(ctx, contents)
 	})
 	return dropped, err
+}
+
+// LetterNotes answers what people did to letters that have gone, the newest first, at most limit.
+func (s *Store) LetterNotes(ctx context.Context, limit int) (out []event.LetterNote, err error) {
+	const query = "SELECT body FROM dead_note ORDER BY seconds DESC, nanos DESC, rowid DESC LIMIT ?"
+	err = view{s.reader}.each(ctx, query, []any{max(0, limit)}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		n, err := decode[event.LetterNote](body)
+		if err == nil {
+			out = append(out, *n)
+		}
+		return err
+	})
+	return out, s.explain(err)
 }
 
 // Counts answers how much the store holds. It costs the same however much that is; only what waits in the outbox is counted.

@@ -149,9 +149,11 @@ func (s *Store) recount(ctx context.Context) error {
 		(SELECT count(*) FROM interaction WHERE forgotten = 0), (SELECT count(*) FROM customer WHERE status = 'merged'),
 		(SELECT count(*) FROM dead_letter)
 		EXCEPT SELECT records, customers, interactions, merges, dead_letters FROM tally)
-		UNION ALL SELECT number, 0, 0, 0, 0 FROM dead_message WHERE number NOT IN (SELECT content FROM dead_letter WHERE content IS NOT NULL)
+		UNION ALL SELECT number, 0, 0, 0, 0 FROM dead_message WHERE number NOT IN (SELECT content FROM dead_letter
+			WHERE content IS NOT NULL UNION ALL SELECT edited FROM dead_letter WHERE edited IS NOT NULL)
 		UNION ALL SELECT content, 0, 0, 0, 0 FROM dead_letter
-			WHERE content IS NOT NULL AND content NOT IN (SELECT number FROM dead_message)`
+			WHERE content IS NOT NULL AND content NOT IN (SELECT number FROM dead_message)
+		UNION ALL SELECT edited, 0, 0, 0, 0 FROM dead_letter WHERE edited IS NOT NULL AND edited NOT IN (SELECT number FROM dead_message)`
 	differ := false
 	err := view{s.reader}.each(ctx, query, nil, func(*sql.Rows) error { differ = true; return nil })
 	if differ {
@@ -175,9 +177,12 @@ func (t *tx) tally(ctx context.Context, d *customer.Delta) error {
 	for _, in := range d.Interactions {
 		told[in.ID] = !in.Forgotten()
 	}
-	dead := map[string]bool{}
+	dead := map[string]bool{} // of those that go false
 	for i := range d.Dead {
 		dead[d.Dead[i].ID] = true
+	}
+	for i := range d.Settled {
+		dead[d.Settled[i].ID] = false
 	}
 	for _, is := range live {
 		sum.Records += flag(is)
@@ -189,7 +194,9 @@ func (t *tx) tally(ctx context.Context, d *customer.Delta) error {
 	for _, is := range told {
 		sum.Interactions += flag(is)
 	}
-	sum.DeadLetters = int64(len(dead))
+	for _, is := range dead {
+		sum.DeadLetters += flag(is)
+	}
 	if len(live)+len(status)+len(told)+len(dead) == 0 {
 		return nil
 	}

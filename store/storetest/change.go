@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/event"
 )
 
 func testClosed(t *testing.T, s Store) {
@@ -24,7 +25,7 @@ func testClosed(t *testing.T, s Store) {
 		"Positions":       func() error { _, err := s.Positions(ctx); return err },
 		"Pending":         func() error { _, err := s.Pending(ctx, 0, 1); return err },
 		"Published":       func() error { return s.Published(ctx, 1) },
-		"DeadLetters":     func() error { _, err := s.DeadLetters(ctx, "", "", 1); return err },
+		"DeadLetters":     func() error { _, err := s.DeadLetters(ctx, event.LetterQuery{Limit: 1}); return err },
 		"DropDeadLetters": func() error { _, err := s.DropDeadLetters(ctx, at, 1); return err },
 		"Counts":          func() error { _, err := s.Counts(ctx); return err },
 		"MappingRevision": func() error { _, err := s.MappingRevision(ctx, "a", "b"); return err },

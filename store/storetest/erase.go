@@ -189,7 +189,7 @@ func testBlank(t *testing.T, s Store) {
 	})
 	check := func(title string, erased ...string) {
 		t.Helper()
-		letters, err := s.DeadLetters(t.Context(), "", "", 9)
+		letters, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 9})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func testDropDeadLetters(t *testing.T, s Store) {
 		if err != nil || n != want {
 			t.Errorf("%d letters are let go, want %d: %v", n, want, err)
 		}
-		letters, err := s.DeadLetters(t.Context(), "", "", 9)
+		letters, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 9})
 		var ids []string
 		for _, l := range letters {
 			ids = append(ids, l.ID)
@@ -255,7 +255,7 @@ func testDropDeadLetters(t *testing.T, s Store) {
 // keeps asks for all letters, in a page and one by one: each as it is in all, in the order of ids.
 func keeps(t *testing.T, s Store, title string, all map[string]event.DeadLetter, ids ...string) {
 	t.Helper()
-	letters, err := s.DeadLetters(t.Context(), "", "", 99)
+	letters, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 99})
 	if err != nil {
 		t.Fatal(err)
 	}

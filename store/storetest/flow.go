@@ -165,7 +165,7 @@ func testDeadLetters(t *testing.T, s Store) {
 	null.Key, null.Value = nil, nil
 	apply(t, s, customer.Delta{Dead: []event.DeadLetter{letter("a", "shop", 1), null, letter("c", "bank", 3)}})
 	apply(t, s, customer.Delta{Dead: []event.DeadLetter{letter("a", "shop", 1)}})
-	all, err := s.DeadLetters(t.Context(), "", "", 10)
+	all, err := s.DeadLetters(t.Context(), event.LetterQuery{Limit: 10})
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%d dead letters: %v", len(all), err)
 	}
@@ -173,7 +173,7 @@ func testDeadLetters(t *testing.T, s Store) {
 	if all[1].Value != nil || all[1].Key != nil || all[2].Key == nil {
 		t.Error("null and empty became the same")
 	}
-	page, err := s.DeadLetters(t.Context(), "shop", "b", 1)
+	page, err := s.DeadLetters(t.Context(), event.LetterQuery{Source: "shop", After: "b", Limit: 1})
 	same(t, "the next of one source", []event.DeadLetter{letter("a", "shop", 1)}, page)
 	one, err2 := s.DeadLetter(t.Context(), "a")
 	same(t, "one", letter("a", "shop", 1), *one)

@@ -23,7 +23,7 @@ func testLimits(t *testing.T, s Store) {
 	for limit, want := range map[int]int{math.MinInt: 0, -1: 0, 0: 0, 1: 1} {
 		var got [7]int
 		pending, err := s.Pending(t.Context(), 0, limit)
-		dead, err2 := s.DeadLetters(t.Context(), "", "", limit)
+		dead, err2 := s.DeadLetters(t.Context(), event.LetterQuery{Limit: limit})
 		got[0], got[1] = len(pending), len(dead)
 		view(t, s, func(v customer.View) error {
 			line, err3 := v.Timeline(t.Context(), of, limit)
@@ -43,15 +43,15 @@ func testLimits(t *testing.T, s Store) {
 func testNextPage(t *testing.T, s Store) {
 	letter := event.DeadLetter{ID: "a", Source: "shop", At: at}
 	apply(t, s, customer.Delta{Dead: []event.DeadLetter{letter, {ID: "b", Source: "bank", At: at}}})
-	found, err := s.DeadLetters(t.Context(), "", "none", 10)
+	found, err := s.DeadLetters(t.Context(), event.LetterQuery{After: "none", Limit: 10})
 	if !errors.Is(err, customer.ErrNotFound) || !strings.Contains(err.Error(), "none") || len(found) > 0 {
 		t.Errorf("after one that is not there: %d letters, %v", len(found), err)
 	}
-	found, err = s.DeadLetters(t.Context(), "shop", "b", 10) // the place is one among all of them
+	found, err = s.DeadLetters(t.Context(), event.LetterQuery{Source: "shop", After: "b", Limit: 10}) // the place is one among all of them
 	if err != nil || len(found) != 1 || found[0].ID != "a" {
 		t.Errorf("after one of another source: %+v, %v", found, err)
 	}
-	if found, err = s.DeadLetters(t.Context(), "", "a", 10); err != nil || len(found) != 0 {
+	if found, err = s.DeadLetters(t.Context(), event.LetterQuery{After: "a", Limit: 10}); err != nil || len(found) != 0 {
 		t.Errorf("after the last: %+v, %v", found, err)
 	}
 }
