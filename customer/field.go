@@ -53,6 +53,8 @@ const (
 	FieldPhone      = model.Phone
 	FieldAddress    = model.Address
 	FieldLink       = model.Link
+
+	IdentifierMaster = model.MasterID
 )
 
 // Strength says how far an identifier may be trusted to name one party.

@@ -143,6 +143,21 @@ func TestStandardise(t *testing.T) {
 				{Type: "iban", Value: "CH9300762011623852957", Strength: customer.S2},
 			}},
 		},
+		"our own id told back is a link to who gave birth to it": {
+			[]customer.Cell{
+				identifier("masterId", "onefold", idOf("other").Birth(0).String(), customer.S4, false),
+				identifier("masterId", "onefold", "cus_nonsense", customer.S4, false),
+				identifier("masterId", "", idOf("third").Birth(0).String(), customer.S2, false),
+			},
+			customer.Features{
+				Links: []customer.RecordID{idOf("other")},
+				Identifiers: []customer.Identifier{
+					{Type: "masterId", Issuer: "onefold", Value: "cus_nonsense", Strength: customer.S4},
+					{Type: "masterId", Issuer: "onefold", Value: idOf("other").Birth(0).String(), Strength: customer.S4},
+					{Type: "masterId", Issuer: "source:set", Value: idOf("third").Birth(0).String(), Strength: customer.S2},
+				},
+			},
+		},
 		"links": {
 			[]customer.Cell{parts("link", "x", "record", idOf("other").String(), "kind", "mergedInto"), parts("link", "y", "record", "nonsense")},
 			customer.Features{Links: []customer.RecordID{idOf("other")}},
