@@ -24,6 +24,7 @@ type Config struct {
 	DeadLetters DeadLetters
 	Replays     Replays
 	Status      func(context.Context) (*Status, error)
+	Flow        Flow
 	Door        *access.Door // who is let in; nil: a door without tokens
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -158,6 +159,9 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/replays/{id}/pause":  {http.MethodPost: {handle: a.steer(event.ReplayPaused), roles: operator}},
 		root + "/replays/{id}/resume": {http.MethodPost: {handle: a.steer(event.ReplayRunning), roles: operator}},
 		root + "/replays/{id}/cancel": {http.MethodPost: {handle: a.steer(event.ReplayCancelled), roles: operator}},
+		root + "/sources":             {http.MethodGet: {handle: a.sources, roles: every, silent: true}},
+		root + "/sources/{id}/pause":  {http.MethodPost: {handle: a.pause, roles: operator}},
+		root + "/sources/{id}/resume": {http.MethodPost: {handle: a.resume, roles: operator}},
 		root + "/status":              {http.MethodGet: {handle: a.status, roles: every, silent: true}},
 		root + "/me":                  {http.MethodGet: {handle: a.me, roles: every, silent: true}},
 		root + "/openapi.yaml":        {http.MethodGet: {handle: openAPI, roles: every, silent: true}},

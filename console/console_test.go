@@ -52,6 +52,7 @@ type desk struct {
 	told     []customer.Decision
 	forgot   customer.CustomerID
 	exported error
+	paused   []string // by whom
 	supposed []customer.Change
 	hold     chan struct{} // if set, Find waits for it
 	personal bool          // everything that may hold personal data holds the marker
@@ -192,6 +193,22 @@ func (d *desk) Undo(_ context.Context, id, author string, at time.Time) (*custom
 	}, nil
 }
 
+func (d *desk) Pause(_ context.Context, source, by string) error {
+	if source != "shop" {
+		return customer.ErrNotFound
+	}
+	d.paused = append(d.paused, by)
+	return nil
+}
+
+func (d *desk) Resume(_ context.Context, source string) error {
+	if source != "shop" {
+		return customer.ErrNotFound
+	}
+	d.paused = nil
+	return nil
+}
+
 func (d *desk) Forget(_ context.Context, id customer.CustomerID, _ time.Time) error {
 	d.forgot = id
 	return nil
@@ -276,7 +293,7 @@ func status(context.Context) (*console.Status, error) {
 		Version: "1", State: console.Degraded, Reasons: []string{"broker: away"}, StartedAt: noon,
 		Counts: customer.Counts{Records: 2, Customers: 1},
 		Sources: []console.SourceStatus{{
-			Name: "shop", Adapter: "shopify@3", Topic: "t", Received: 3, InFlight: 1, Outcomes: console.Outcomes{Applied: 2},
+			Name: "shop", Adapter: "shopify@3", Topic: "t", Received: 3, InFlight: 1, State: console.SourceRunning, Outcomes: console.Outcomes{Applied: 2},
 			Partitions: []console.PartitionStatus{{Partition: 0, Next: 2, End: 3, Lag: 1}}, Lag: 1,
 		}},
 	}, nil
@@ -284,7 +301,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Status: status,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Status: status, Flow: d,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }

@@ -53,6 +53,9 @@ func examples() map[string]string {
 		"POST /api/v1/replays/{id}/resume":     "rep_1",
 		"POST /api/v1/replays/{id}/cancel":     "rep_1",
 		"GET /api/v1/status":                   "",
+		"GET /api/v1/sources":                  "",
+		"POST /api/v1/sources/{id}/pause":      "shop",
+		"POST /api/v1/sources/{id}/resume":     "shop",
 		"GET /api/v1/me":                       "",
 		"GET /api/v1/openapi.yaml":             "",
 	}

@@ -1,9 +1,13 @@
 package console
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 )
@@ -46,7 +50,34 @@ type SourceStatus struct {
 	InFlight   int64             `json:"inFlight"`
 	Outcomes   Outcomes          `json:"outcomes"`
 	Lag        int64             `json:"lag"` // messages on the topic that have not taken effect
+	LagSeconds int64             `json:"lagSeconds"`
+	PerSecond  float64           `json:"perSecond"` // messages received, on average of the last minute
+	State      SourceState       `json:"state"`
+	Paused     *event.Pause      `json:"paused,omitempty"`
 	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// SourceState is a word for how a source is.
+type SourceState string
+
+// The states of a source, the worst first: of several it shows the first that holds.
+const (
+	SourceHalted  SourceState = "halted"  // a partition waits until a person has mended something
+	SourcePaused  SourceState = "paused"  // at a person's wish
+	SourceFailing SourceState = "failing" // something goes wrong, and is tried again
+	SourceRunning SourceState = "running"
+)
+
+// Sources is every source, by name.
+type Sources struct {
+	Sources []SourceStatus `json:"sources"`
+}
+
+// Flow is what the flow is told by people.
+type Flow interface {
+	// Pause lets nothing more of a source be read, over restarts too, until Resume; customer.ErrNotFound if there is no such source.
+	Pause(ctx context.Context, source, by string) error
+	Resume(ctx context.Context, source string) error
 }
 
 // Outcomes counts how messages ended.
@@ -79,13 +110,16 @@ func (o *Outcomes) Add(outcome string, n int64) {
 
 // PartitionStatus is how far one partition has taken effect.
 type PartitionStatus struct {
-	Partition int32     `json:"partition"`
-	Next      int64     `json:"next"` // offset of the next message that takes effect
-	End       int64     `json:"end"`  // offset that the next message on the topic will have
-	Lag       int64     `json:"lag"`
-	LastTime  time.Time `json:"lastTime,omitzero"` // of the last message read, by the broker
-	Halted    string    `json:"halted,omitempty"`  // code of why it does not go on
-	Error     string    `json:"error,omitempty"`
+	Partition int32 `json:"partition"`
+	Next      int64 `json:"next"` // offset of the next message that takes effect
+	End       int64 `json:"end"`  // offset that the next message on the topic will have
+	Lag       int64 `json:"lag"`
+	// LagSeconds is how old the last message is that was read, where others wait behind it; 0 where none does.
+	LagSeconds int64     `json:"lagSeconds"`
+	LastTime   time.Time `json:"lastTime,omitzero"` // of the last message read, by the broker
+	Halted     string    `json:"halted,omitempty"`  // code of why it does not go on
+	Error      string    `json:"error,omitempty"`
+	Remedy     string    `json:"remedy,omitempty"` // how a halted partition goes on
 }
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) error {
@@ -94,5 +128,46 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reply(w, http.StatusOK, s)
+	return nil
+}
+
+func (a *api) sources(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, Sources{Sources: s.Sources})
+	return nil
+}
+
+func (a *api) pause(w http.ResponseWriter, r *http.Request) error {
+	by := access.From(r.Context()).Name
+	if err := a.Flow.Pause(r.Context(), r.PathValue("id"), by); err != nil {
+		return err
+	}
+	a.Log.InfoContext(r.Context(), "source paused", slog.String("source", r.PathValue("id")), slog.String("by", by))
+	return a.source(w, r)
+}
+
+func (a *api) resume(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Flow.Resume(r.Context(), r.PathValue("id")); err != nil {
+		return err
+	}
+	by := access.From(r.Context()).Name
+	a.Log.InfoContext(r.Context(), "source resumed", slog.String("source", r.PathValue("id")), slog.String("by", by))
+	return a.source(w, r)
+}
+
+// source answers how a source is.
+func (a *api) source(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(s.Sources, func(s SourceStatus) bool { return s.Name == r.PathValue("id") })
+	if i < 0 {
+		return customer.ErrNotFound
+	}
+	reply(w, http.StatusOK, s.Sources[i])
 	return nil
 }

@@ -39,7 +39,9 @@ func (s *Status) view() *pages.Status {
 			Dead: src.Outcomes.Dead,
 		}
 		for _, p := range src.Partitions {
-			one.Partitions = append(one.Partitions, pages.Partition(p))
+			one.Partitions = append(one.Partitions, pages.Partition{
+				Partition: p.Partition, Next: p.Next, End: p.End, Lag: p.Lag, LastTime: p.LastTime, Halted: p.Halted, Error: p.Error,
+			})
 		}
 		out.Sources = append(out.Sources, one)
 	}

@@ -83,6 +83,13 @@ type Position struct {
 	Owner   int64  `json:"owner"` // fence: grows with each claim of the partition
 }
 
+// Pause says that nothing of a source is to be read until somebody lets it go on: at whose wish, and since when.
+type Pause struct {
+	Source string    `json:"source"`
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at"`
+}
+
 // Advance moves a position in the transaction of its messages' effect (invariant 1). The store refuses
 // it with ErrFenced unless Owner is still the position's owner, and with ErrAlready unless the position still
 // stands at Expect, so that a message takes effect at most once (invariant 2).

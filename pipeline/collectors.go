@@ -19,6 +19,7 @@ type LagState struct {
 	Waiting       int       // fetched and not taken effect
 	LastTime      time.Time // of the last message fetched; zero where none was
 	Halted        bool      // nothing more is read until a person has mended something
+	Paused        bool      // nothing more is read until a person lets it go on
 }
 
 // records answers how many records have not taken effect; it is never negative.
@@ -41,14 +42,16 @@ func (m *Metrics) WatchLag(state func() []LagState, now func() time.Time) {
 		assigned: prometheus.NewDesc("onefold_kafka_assigned_partitions", "Partitions that this process reads.", []string{"source"}, nil),
 		halted: prometheus.NewDesc("onefold_kafka_halted_partitions",
 			"Partitions of which nothing more is read until a person has mended something.", []string{"source"}, nil),
+		paused: prometheus.NewDesc("onefold_kafka_paused_partitions",
+			"Partitions of which nothing is read at a person's wish.", []string{"source"}, nil),
 	})
 }
 
 type lag struct {
-	state                              func() []LagState
-	now                                func() time.Time
-	ledger                             *ledger
-	records, seconds, assigned, halted *prometheus.Desc
+	state                                      func() []LagState
+	now                                        func() time.Time
+	ledger                                     *ledger
+	records, seconds, assigned, halted, paused *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -57,13 +60,14 @@ func (l *lag) Describe(out chan<- *prometheus.Desc) {
 	out <- l.seconds
 	out <- l.assigned
 	out <- l.halted
+	out <- l.paused
 }
 
 // Collect implements prometheus.Collector.
 func (l *lag) Collect(out chan<- prometheus.Metric) {
-	assigned, halted, seconds := map[string]int{}, map[string]int{}, map[string]float64{}
+	assigned, halted, paused, seconds := map[string]int{}, map[string]int{}, map[string]int{}, map[string]float64{}
 	for _, source := range l.ledger.sources() {
-		assigned[source], halted[source] = 0, 0
+		assigned[source], halted[source], paused[source] = 0, 0, 0
 	}
 	now := l.now()
 	for _, s := range l.state() {
@@ -72,6 +76,9 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 		}
 		if s.Partition.Partition < 0 {
 			continue
+		}
+		if s.Paused {
+			paused[s.Source]++
 		}
 		n := s.records()
 		assigned[s.Source]++
@@ -87,6 +94,9 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 	}
 	for source, n := range halted {
 		out <- prometheus.MustNewConstMetric(l.halted, prometheus.GaugeValue, float64(n), source)
+	}
+	for source, n := range paused {
+		out <- prometheus.MustNewConstMetric(l.paused, prometheus.GaugeValue, float64(n), source)
 	}
 	for source, age := range seconds {
 		out <- prometheus.MustNewConstMetric(l.seconds, prometheus.GaugeValue, age, source)

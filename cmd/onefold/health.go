@@ -28,6 +28,8 @@ type health struct {
 	checks []console.Check
 	stock  *pipeline.Stock
 	looks  int
+
+	samples []intake
 }
 
 // run looks again and again until ctx ends.
@@ -78,6 +80,7 @@ func (h *health) watch(ctx context.Context, s *service) {
 	}
 	checks = append(checks, s.pluginChecks()...)
 	h.count(ctx, s)
+	h.measure(s)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = checks

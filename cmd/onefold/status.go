@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -28,6 +30,10 @@ func (s *service) status(ctx context.Context) (*console.Status, error) {
 			out.Reasons = append(out.Reasons, c.Name+": "+c.Detail)
 		}
 	}
+	pauses, err := s.store.Pauses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("status: %w", err)
+	}
 	stands := map[event.Partition]int64{}
 	for _, p := range positions {
 		stands[p.Partition] = p.Next
@@ -42,7 +48,12 @@ func (s *service) status(ctx context.Context) (*console.Status, error) {
 		}
 		for _, p := range one.Partitions {
 			one.Lag += p.Lag
+			one.LagSeconds = max(one.LagSeconds, p.LagSeconds)
 		}
+		if i := slices.IndexFunc(pauses, func(p event.Pause) bool { return p.Source == src.Name }); i >= 0 {
+			one.Paused = &pauses[i]
+		}
+		one.State, one.PerSecond = stateOf(&one), s.health.pace(src.Name)
 		one.Outcomes = totals[src.Name].Outcomes
 		one.Received = totals[src.Name].Received
 		one.InFlight = one.Received - one.Outcomes.Sum()
@@ -64,7 +75,10 @@ func (s *service) partitions(source string, stands map[event.Partition]int64) []
 		}
 		p := console.PartitionStatus{
 			Partition: st.Partition.Partition, Next: next, End: st.HighWatermark, Lag: max(0, st.HighWatermark-next),
-			LastTime: event.ClampTime(st.LastTime), Halted: st.Halted,
+			LastTime: event.ClampTime(st.LastTime), Halted: st.Halted, Remedy: strings.TrimSpace(remedy(&st)),
+		}
+		if p.Lag > 0 && !st.LastTime.IsZero() {
+			p.LagSeconds = int64(max(0, s.now().Sub(p.LastTime)).Seconds())
 		}
 		if st.Err != nil {
 			p.Error = st.Err.Error()

@@ -162,7 +162,7 @@ func TestTokensStayPrivate(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if close(seen); code != exitEnvironment || <-seen != "/api/v1/status" || <-seen != "" {
+	if close(seen); code != exitEnvironment || <-seen != "/api/v1/sources" || <-seen != "" {
 		t.Error(code, errs)
 	}
 }

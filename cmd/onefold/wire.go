@@ -82,7 +82,7 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
 	}
 	for _, step := range []func(context.Context) error{
-		s.listen, s.openGate, s.openStore, s.openBroker, s.openSources, s.openFlow, s.openDoor,
+		s.listen, s.openGate, s.openStore, s.openBroker, s.openSources, s.openFlow, s.pauseAsRemembered, s.openDoor,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -353,7 +353,7 @@ func (s *service) lag() []pipeline.LagState {
 	for i, st := range states {
 		out[i] = pipeline.LagState{
 			Partition: st.Partition, Next: st.Next, HighWatermark: st.HighWatermark, Waiting: st.InFlight + st.Queued, LastTime: st.LastTime,
-			Halted: st.Halted != "",
+			Halted: st.Halted != "", Paused: st.Paused,
 		}
 	}
 	return out

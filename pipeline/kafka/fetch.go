@@ -154,7 +154,11 @@ func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Durat
 		for i := range t.Partitions {
 			rp := &t.Partitions[i]
 			q, ok := asked[place{t.Topic, t.TopicID, rp.Partition}]
-			if ok && !q.part.waits() {
+			switch {
+			case !ok:
+			case q.part.waits():
+				q.part.seen(rp)
+			default:
 				f.answer(ctx, q.part, q.offset, rp)
 			}
 		}

@@ -41,6 +41,7 @@ type partition struct {
 	retryAt  time.Time
 	failures int
 	suspect  bool // the batch at next failed its checksum once
+	peeked   time.Time
 	ended    bool
 }
 
@@ -63,6 +64,8 @@ func (p *partition) hungry(f *fetcher, now time.Time) (yes, full bool, later tim
 		return false, false, time.Time{}
 	case now.Before(p.retryAt):
 		return false, false, p.retryAt
+	case p.sub.paused.Load():
+		return p.peek(now)
 	case p.full():
 		return false, true, time.Time{}
 	}
@@ -97,7 +100,8 @@ func (p *partition) deliver(ctx context.Context) {
 		}
 		var out chan<- *message.Message
 		var acked, nacked <-chan struct{}
-		if ready.frame != nil && (len(flight) == 0 || len(flight) < p.limits.MaxInFlight && bytes+size(ready.msg) <= p.limits.MaxInFlightBytes) {
+		if ready.frame != nil && !p.sub.paused.Load() &&
+			(len(flight) == 0 || len(flight) < p.limits.MaxInFlight && bytes+size(ready.msg) <= p.limits.MaxInFlightBytes) {
 			out = p.out
 		}
 		if len(flight) > 0 {
@@ -224,11 +228,11 @@ func (p *partition) again(flight []delivery) {
 	p.sub.s.queue(n)
 }
 
-// waits tells that an answer is for another time: what came with it for other partitions was as much as may be.
+// waits tells that an answer is for another time: what came with it for other partitions was as much as may be, or nothing is wanted.
 func (p *partition) waits() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.full()
+	return p.full() || p.sub.paused.Load()
 }
 
 // end lets go of what is queued; nothing more is taken.
@@ -376,7 +380,9 @@ const crowdedShare = 16
 // question asks for what comes next.
 func (p *partition) question(most int32) kmsg.FetchRequestTopicPartition {
 	q := kmsg.NewFetchRequestTopicPartition()
-	if p.sub.s.crowded() {
+	if p.sub.paused.Load() {
+		most = 1
+	} else if p.sub.s.crowded() {
 		most /= crowdedShare
 	}
 	p.mu.Lock()
@@ -384,13 +390,4 @@ func (p *partition) question(most int32) kmsg.FetchRequestTopicPartition {
 	q.Partition, q.CurrentLeaderEpoch = p.Partition.Partition, p.at.epoch
 	q.FetchOffset, q.LastFetchedEpoch, q.PartitionMaxBytes = p.next, p.epoch, most
 	return q
-}
-
-func (p *partition) state() PartitionState {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return PartitionState{
-		Partition: p.Partition, TopicID: idText(p.topicID), Next: p.next, HighWatermark: p.high, LastStable: p.stable,
-		LastTime: p.last, InFlight: p.inFlight, Queued: len(p.queue), Halted: p.halted, Err: p.err,
-	}
 }

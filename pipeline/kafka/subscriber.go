@@ -82,6 +82,7 @@ type Subscriber struct {
 	queued    atomic.Int64 // bytes, of all partitions
 
 	mu       sync.Mutex
+	paused   map[string]bool // sources
 	subs     []*subscription
 	fetchers map[int32]*fetcher // by broker; they live as long as there are subscriptions
 	reading  context.Context
@@ -94,7 +95,7 @@ type Subscriber struct {
 func NewSubscriber(client *Client, positions Positions, sources map[string]string, o SubscriberOptions) *Subscriber {
 	return &Subscriber{
 		client: client, positions: positions, sources: sources, o: o.withDefaults(),
-		fetchers: map[int32]*fetcher{},
+		fetchers: map[int32]*fetcher{}, paused: map[string]bool{},
 	}
 }
 
@@ -113,6 +114,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	ctx, cancel := context.WithCancel(ctx)
 	out := make(chan *message.Message)
 	sub := newSubscription(s, source, topic, out, cancel)
+	sub.paused.Store(s.paused[source])
 	if len(s.subs) == 0 {
 		s.reading, s.rest = context.WithCancel(context.WithoutCancel(ctx))
 	}
@@ -201,6 +203,25 @@ func (s *Subscriber) Close() error {
 	return nil
 }
 
+// Pause lets no more messages of a source be handed on, also before it is subscribed to, until Resume. Those that were handed on
+// end as they would: a pause loses nothing and holds nothing up. How long the log has become is still asked, now and then.
+func (s *Subscriber) Pause(source string) { s.pause(source, true) }
+
+// Resume goes on with a source where Pause left off.
+func (s *Subscriber) Resume(source string) { s.pause(source, false) }
+
+func (s *Subscriber) pause(source string, paused bool) {
+	s.mu.Lock()
+	s.paused[source] = paused
+	subs := slices.Clone(s.subs)
+	s.mu.Unlock()
+	for _, sub := range subs {
+		if sub.source == source {
+			sub.pause(paused)
+		}
+	}
+}
+
 // State answers how far each partition is, by source and partition.
 func (s *Subscriber) State() []PartitionState {
 	s.mu.Lock()
@@ -237,5 +258,6 @@ type PartitionState struct {
 	InFlight        int       // messages handed on and not acknowledged
 	Queued          int       // messages fetched and not handed on
 	Halted          string    // a Halt code, or empty
+	Paused          bool      // at somebody's wish
 	Err             error     // what is wrong, also where it is being retried
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,6 +382,75 @@ func TestResume(t *testing.T) {
 		if seen[fmt.Sprint(i)] != 1 {
 			t.Fatalf("%d seen %d times", i, seen[fmt.Sprint(i)])
 		}
+	}
+}
+
+// A paused source is not read, whenever it was paused; how much waits is told, others go on, and nothing is lost or doubled.
+func TestPause(t *testing.T) {
+	c := client(t, cluster(t))
+	shop, bank := newTopic(t, c, 2, nil), newTopic(t, c, 1, nil)
+	p := kafka.NewPublisher(c, kafka.PublisherOptions{})
+	s := kafka.NewSubscriber(c, &positions{}, map[string]string{shop: "shop", bank: "bank"}, kafka.SubscriberOptions{Log: logger()})
+	t.Cleanup(func() { _ = s.Close() })
+	waiting := func(n int64) func([]kafka.PartitionState) bool {
+		return func(states []kafka.PartitionState) bool {
+			var end int64
+			for _, st := range states {
+				if st.Source == "shop" && st.Paused {
+					end += st.HighWatermark
+				}
+			}
+			return end == n
+		}
+	}
+	publish(t, p, shop, "a", "1", "b", "2", "c", "3")
+	s.Pause("shop")
+	ch, err := s.Subscribe(context.Background(), shop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := s.Subscribe(context.Background(), bank)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, "told that three wait", waiting(3))
+	publish(t, p, bank, "a", "1")
+	take(t, others, 1)
+	quiet(t, ch, 100*time.Millisecond)
+	s.Resume("shop")
+	take(t, ch, 3)
+	until(t, s, "running", func(states []kafka.PartitionState) bool { return !states[1].Paused && !states[2].Paused })
+
+	s.Pause("shop")
+	publish(t, p, shop, "a", "4", "b", "5", "c", "6")
+	quiet(t, ch, 100*time.Millisecond)
+	until(t, s, "told that six are there", waiting(6))
+	quiet(t, ch, 10*time.Millisecond)
+	s.Resume("shop")
+	got := values(take(t, ch, 3))
+	slices.Sort(got)
+	if d := cmp.Diff([]string{"4", "5", "6"}, got); d != "" {
+		t.Error(d)
+	}
+	quiet(t, ch, 50*time.Millisecond)
+}
+
+// What was handed on when its source was paused ends as it would, also badly: then it comes again, after the pause.
+func TestPauseLetsEndWhatWasHandedOn(t *testing.T) {
+	c := client(t, cluster(t))
+	topic := newTopic(t, c, 1, nil)
+	publish(t, kafka.NewPublisher(c, kafka.PublisherOptions{}), topic, "a", "1", "a", "2", "a", "3")
+	s, ch := subscribe(t, c, topic, &positions{}, kafka.SubscriberOptions{MaxInFlight: 2})
+	one, two := <-ch, <-ch
+	s.Pause("shop")
+	one.Ack()
+	until(t, s, "acknowledged", func(states []kafka.PartitionState) bool { return states[0].InFlight == 1 })
+	two.Nack()
+	until(t, s, "put back", func(states []kafka.PartitionState) bool { return states[0].InFlight == 0 && states[0].Queued == 2 })
+	quiet(t, ch, 200*time.Millisecond)
+	s.Resume("shop")
+	if d := cmp.Diff([]string{"2", "3"}, values(take(t, ch, 2))); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onefold/onefold/event"
 )
@@ -29,6 +31,7 @@ type subscription struct {
 	log       *slog.Logger
 	out       chan<- *message.Message
 	kicked    chan struct{} // 1: look at the metadata now
+	paused    atomic.Bool
 
 	missing time.Time // since when there is no such topic; run's own
 
@@ -233,4 +236,51 @@ func (s *subscription) state() []PartitionState {
 		states[i].Err = cmp.Or(states[i].Err, err)
 	}
 	return states
+}
+
+func (p *partition) state() PartitionState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return PartitionState{
+		Partition: p.Partition, TopicID: idText(p.topicID), Next: p.next, HighWatermark: p.high, LastStable: p.stable,
+		LastTime: p.last, InFlight: p.inFlight, Queued: len(p.queue), Halted: p.halted, Err: p.err, Paused: p.sub.paused.Load(),
+	}
+}
+
+// peekEvery is how often a paused partition is asked how long its log has become: what waits is told while nothing is read.
+const peekEvery = 5 * time.Second
+
+// peek is hungry of a partition that is paused; its lock is held.
+func (p *partition) peek(now time.Time) (yes, full bool, later time.Time) {
+	if later = p.peeked.Add(peekEvery); now.Before(later) {
+		return false, false, later
+	}
+	p.peeked = now
+	return true, false, time.Time{}
+}
+
+// seen notes how long the log is, from an answer that is not taken.
+func (p *partition) seen(rp *kmsg.FetchResponseTopicPartition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if rp.ErrorCode == 0 && rp.HighWatermark > p.high {
+		p.high, p.stable = rp.HighWatermark, rp.LastStableOffset
+	}
+}
+
+// pause lets nothing more be handed on, or goes on; what was handed on ends as it would.
+func (s *subscription) pause(paused bool) {
+	s.paused.Store(paused)
+	for _, p := range s.all() {
+		p.mu.Lock()
+		f := p.fetcher
+		p.mu.Unlock()
+		select {
+		case p.filled <- struct{}{}:
+		default:
+		}
+		if f != nil {
+			f.wake()
+		}
+	}
 }

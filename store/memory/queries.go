@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -144,6 +145,35 @@ func (s *Store) InstallationKey(context.Context) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return bytes.Clone(s.key), s.alive()
+}
+
+// Pause remembers that a source is paused; one that is paused already stays so since it was.
+func (s *Store) Pause(_ context.Context, p event.Pause) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, paused := s.pauses[p.Source]; !paused {
+		s.pauses[p.Source] = p
+	}
+	return s.alive()
+}
+
+// Resume forgets that a source is paused.
+func (s *Store) Resume(_ context.Context, source string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pauses, source)
+	return s.alive()
+}
+
+// Pauses answers which sources are paused, by their names.
+func (s *Store) Pauses(context.Context) ([]event.Pause, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []event.Pause
+	for _, source := range slices.Sorted(maps.Keys(s.pauses)) {
+		out = append(out, s.pauses[source])
+	}
+	return out, s.alive()
 }
 
 // Check finds nothing wrong with a store in memory.

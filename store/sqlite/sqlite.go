@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -62,6 +63,39 @@ func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
 	var key []byte
 	err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'installation_key'").Scan(&key)
 	return key, s.explain(err)
+}
+
+// Pause remembers that a source is paused; one that is paused already stays so since it was.
+func (s *Store) Pause(ctx context.Context, p event.Pause) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	_, err = s.writer.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES ('pause/' || ?, ?)", p.Source, body)
+	return s.explain(err)
+}
+
+// Resume forgets that a source is paused.
+func (s *Store) Resume(ctx context.Context, source string) error {
+	_, err := s.writer.ExecContext(ctx, "DELETE FROM meta WHERE name = 'pause/' || ?", source)
+	return s.explain(err)
+}
+
+// Pauses answers which sources are paused, by their names.
+func (s *Store) Pauses(ctx context.Context) ([]event.Pause, error) {
+	var out []event.Pause
+	const query = "SELECT value FROM meta WHERE name >= 'pause/' AND name < 'pause0' ORDER BY name" // 0 is next to /
+	err := view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		var p event.Pause
+		err := json.Unmarshal(body, &p)
+		out = append(out, p)
+		return err
+	})
+	return out, s.explain(err)
 }
 
 // Check reads the whole file and says whether it is sound: ErrDamaged, with the first findings, if it is not. It may take minutes on a

@@ -13,6 +13,42 @@ import (
 	"github.com/onefold/onefold/event"
 )
 
+// Standing is what a store remembers of how far sources have taken effect, and which of them are paused.
+type Standing interface {
+	Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error)
+	Positions(ctx context.Context) ([]event.Position, error)
+	Pause(ctx context.Context, p event.Pause) error
+	Resume(ctx context.Context, source string) error
+	Pauses(ctx context.Context) ([]event.Pause, error)
+}
+
+func testPauses(t *testing.T, s Store) {
+	ctx := t.Context()
+	pauses := func(want ...event.Pause) {
+		t.Helper()
+		got, err := s.Pauses(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "pauses", want, got)
+	}
+	pauses()
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	shop, bank := event.Pause{Source: "shop", By: "kim", At: noon}, event.Pause{Source: "bank", At: noon.Add(time.Hour)}
+	for _, p := range []event.Pause{shop, bank, {Source: "shop", By: "lee", At: noon.Add(time.Minute)}} {
+		if err := s.Pause(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pauses(bank, shop)
+	for _, source := range []string{"bank", "never"} {
+		if err := s.Resume(ctx, source); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pauses(shop)
+}
+
 func testPositions(t *testing.T, s Store) {
 	ctx := t.Context()
 	first, err := s.Claim(ctx, "shop", "t", []int32{0, 1})

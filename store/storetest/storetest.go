@@ -18,8 +18,7 @@ import (
 type Store interface {
 	customer.Store
 	Leaving
-	Claim(ctx context.Context, source, topic string, partitions []int32) ([]event.Position, error)
-	Positions(ctx context.Context) ([]event.Position, error)
+	Standing
 	Letters
 	Counts(ctx context.Context) (customer.Counts, error)
 	MappingRevision(ctx context.Context, source, version string) (int64, error)
@@ -48,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"decisions are never deleted":                     testDecisions,
 		"what records left is remembered":                 testFormer,
 		"positions fence and count once":                  testPositions,
+		"pauses are remembered until they end":            testPauses,
 		"a failed transaction leaves nothing":             testRollback,
 		"a transaction applies one delta":                 testOneDelta,
 		"the outbox keeps what is not published":          testOutbox,
