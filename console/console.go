@@ -23,6 +23,7 @@ type Config struct {
 	Steward     Steward
 	DeadLetters DeadLetters
 	Replays     Replays
+	Hand        Hand
 	Status      func(context.Context) (*Status, error)
 	Flow        Flow
 	Door        *access.Door // who is let in; nil: a door without tokens
@@ -63,6 +64,8 @@ type DeadLetters interface {
 	DeadGroups(ctx context.Context, q event.LetterQuery) ([]event.LetterGroup, error)
 	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
 	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
+	// LetterNotes answers what people did to letters that have gone, the newest first.
+	LetterNotes(ctx context.Context, limit int) ([]event.LetterNote, error)
 }
 
 // Replays is who takes dead letters up again, one replay at a time.
@@ -73,9 +76,16 @@ type Replays interface {
 	Steer(ctx context.Context, id string, to event.ReplayState) (event.Replay, error)
 }
 
+// Hand is who does with dead letters what people decide.
+type Hand interface {
+	Edit(ctx context.Context, id string, e *event.Edit) (event.Result, error)
+	Discard(ctx context.Context, w event.ReplayWish, why string) (gone int64, more bool, err error)
+}
+
 // Limits of the API (invariant 10).
 const (
 	MaxBody     = 64 << 10         // bytes of a request
+	MaxEditBody = 2 << 20          // bytes of one that edits a dead letter
 	MaxHeader   = 16 << 10         // bytes of a request's line and headers
 	MaxRequests = 64               // at one time; more are told to come again
 	MaxLetters  = 500              // dead letters, or groups of them, in one answer
@@ -151,6 +161,12 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/dead-letters":             get(a.letters, "source", "group", "since", "until", "after", "limit"),
 		root + "/dead-letters/groups":      get(a.groups, "source", "since", "until", "limit"),
 		root + "/dead-letters/{id}":        get(a.letter, "reveal"),
+		root + "/dead-letters/notes":       get(a.notes, "limit"),
+		root + "/dead-letters/discard":     {http.MethodPost: {handle: a.discard, roles: operator}},
+		root + "/dead-letters/{id}/edit": {
+			http.MethodPut:    {handle: a.edit, roles: operator},
+			http.MethodDelete: {handle: a.unedit, roles: operator},
+		},
 		root + "/replays": {
 			http.MethodGet:  {handle: a.replays, roles: every, silent: true},
 			http.MethodPost: {handle: a.replay, roles: operator},

@@ -3,6 +3,7 @@ package console_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,8 @@ func ana() *customer.Customer {
 type desk struct {
 	letters  event.LetterQuery
 	wished   []event.ReplayWish
+	edits    []*event.Edit
+	dropped  []event.ReplayWish
 	asked    customer.Query
 	told     []customer.Decision
 	forgot   customer.CustomerID
@@ -233,6 +236,24 @@ func (d *desk) DeadGroups(_ context.Context, q event.LetterQuery) ([]event.Lette
 	return []event.LetterGroup{g}, nil
 }
 
+func (d *desk) LetterNotes(context.Context, int) ([]event.LetterNote, error) {
+	l := letter()
+	return []event.LetterNote{*l.Note("discarded", "kim", "ana@example.com is a test", noon)}, nil
+}
+
+func (d *desk) Edit(_ context.Context, id string, e *event.Edit) (event.Result, error) {
+	if id != "dead_1" {
+		return event.Result{}, customer.ErrNotFound
+	}
+	d.edits = append(d.edits, e)
+	return event.Result{Outcome: event.Dead, Parts: []event.Part{{Outcome: event.Applied}, {Outcome: event.Dead, Reason: "schema"}}}, nil
+}
+
+func (d *desk) Discard(_ context.Context, w event.ReplayWish, _ string) (int64, bool, error) {
+	d.dropped = append(d.dropped, w)
+	return 1, true, nil
+}
+
 func replayOf(w event.ReplayWish) event.Replay {
 	return event.Replay{ID: "rep_1", ReplayWish: w, State: event.ReplayRunning, StartedAt: noon, Total: 1, Groups: []event.ReplayGroup{
 		{Group: "grp_1", Source: "shop", Reason: "decode", Done: event.ReplayTally{Dead: 1}, Why: "decode: not JSON", Example: "dead_1"},
@@ -301,7 +322,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Status: status, Flow: d,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Status: status, Flow: d,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }
@@ -598,4 +619,42 @@ func FuzzMask(f *testing.F) {
 			t.Fatalf("%d bytes became %d: %v", len(value), len(got.Value), err)
 		}
 	})
+}
+
+// An edit may be as long as a message that people write; what is said of it is masked unless it is revealed, its reason is for who sees.
+func TestEditsAndDiscards(t *testing.T) {
+	d := &desk{}
+	h := handler(d, io.Discard)
+	value := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("a"), 1_000_000))
+	w := call(h, "PUT", "/api/v1/dead-letters/dead_1/edit", `{"value":"`+value+`","reason":"a typo","author":"kim","headers":[]}`)
+	if w.Code != 200 || w.Body.String() != `{"letter":"dead_1","outcome":"dead","reason":"schema"}`+"\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if e := d.edits[0]; len(e.Value) != 1_000_000 || e.Headers == nil || e.By != "kim" || e.Reason != "a typo" {
+		t.Errorf("%d bytes, %v, %s %s", len(e.Value), e.Headers, e.By, e.Reason)
+	}
+	if w = call(h, "DELETE", "/api/v1/dead-letters/dead_1/edit", ""); w.Code != 200 || d.edits[1] != nil {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for body, want := range map[string]int{
+		`{"value":"e30=","author":"kim"}`:                              400,
+		`{"value":"e30=","reason":"a typo"}`:                           400,
+		`{"value":"` + strings.Repeat("a", console.MaxEditBody) + `"}`: 413,
+		`{"value":"!"}`: 400,
+	} {
+		if w := call(h, "PUT", "/api/v1/dead-letters/dead_1/edit", body); w.Code != want {
+			t.Errorf("%.60s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	w = call(h, "POST", "/api/v1/dead-letters/discard", `{"group":"grp_1","since":"2026-03-04T05:06:07Z","reason":"tests","author":"kim"}`)
+	if w.Code != 200 || d.dropped[0].Group != "grp_1" || d.dropped[0].Author != "kim" || d.dropped[0].Since.IsZero() {
+		t.Errorf("%d %s %+v", w.Code, w.Body, d.dropped)
+	}
+	if w = call(h, "GET", "/api/v1/dead-letters?group=grp_1&since=2026-03-04T05:06:07Z&until=2027-03-04T05:06:07Z", ""); w.Code != 200 || d.letters.Group != "grp_1" ||
+		d.letters.Since.IsZero() || d.letters.Until.IsZero() {
+		t.Errorf("%d %s %+v", w.Code, w.Body, d.letters)
+	}
+	if w = call(h, "GET", "/api/v1/dead-letters?since=yesterday", ""); w.Code != 400 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }

@@ -27,7 +27,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, longest(r))
 		if p := a.refuse(cross, r); p != nil {
 			if p.Code == crossSite && followed(r) {
 				access.ShowForeign(w, r)

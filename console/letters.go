@@ -3,6 +3,7 @@ package console
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/onefold/onefold/console/access"
@@ -58,6 +59,45 @@ type OpenLetter struct {
 	Key      []byte         `json:"key"`
 	Value    []byte         `json:"value"`
 	Headers  []event.Header `json:"headers"`
+	Edit     *event.Edit    `json:"edit,omitempty"` // what a person has put in the place of value and headers
+}
+
+// Edit is what is to take the place of a dead letter's value and headers. Headers that are left out stay those that came.
+type Edit struct {
+	Value   []byte         `json:"value"` // base64; null is null
+	Headers []event.Header `json:"headers,omitempty"`
+	Author  string         `json:"author,omitempty"`
+	Reason  string         `json:"reason"`
+}
+
+// Edited says what the next replay of a letter would come to.
+type Edited struct {
+	Letter  string `json:"letter"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"` // of the first part that has one
+}
+
+// Discard chooses letters as a replay does, and says why they are to go.
+type Discard struct {
+	Letter string    `json:"letter,omitempty"`
+	Source string    `json:"source,omitempty"`
+	Group  string    `json:"group,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	All    bool      `json:"all,omitempty"`
+	Author string    `json:"author,omitempty"`
+	Reason string    `json:"reason"`
+}
+
+// Discarded says how many letters went.
+type Discarded struct {
+	Discarded int64 `json:"discarded"`
+	More      bool  `json:"more,omitempty"` // more are chosen than go at once: ask again
+}
+
+// Notes are what people did to letters that have gone, the newest first.
+type Notes struct {
+	Notes []event.LetterNote `json:"notes"`
 }
 
 func letterOf(d *event.DeadLetter) Letter {
@@ -191,14 +231,115 @@ func (a *api) letter(w http.ResponseWriter, r *http.Request) error {
 	if reveal {
 		a.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID), slog.String("by", access.From(r.Context()).Name))
 	} else {
-		open.Key, open.Value, open.Headers = mask.Payload(d.Key), mask.Payload(d.Value), nil
-		for _, h := range d.Headers {
-			open.Headers = append(open.Headers, event.Header{Key: h.Key, Value: mask.Payload(h.Value)})
+		open.Key, open.Value, open.Headers = mask.Payload(d.Key), mask.Payload(d.Value), masked(d.Headers)
+	}
+	if d.Edit != nil {
+		edit := *d.Edit
+		if !reveal {
+			edit.Value, edit.Headers = mask.Payload(edit.Value), masked(edit.Headers)
 		}
+		if !access.From(r.Context()).Sees() { // a person's own words may name whom they mean
+			edit.Reason = ""
+		}
+		open.Edit = &edit
 	}
 	if open.Headers == nil {
 		open.Headers = []event.Header{}
 	}
 	reply(w, http.StatusOK, open)
+	return nil
+}
+
+func masked(headers []event.Header) (out []event.Header) {
+	for _, h := range headers {
+		out = append(out, event.Header{Key: h.Key, Value: mask.Payload(h.Value)})
+	}
+	return out
+}
+
+// longest answers how many bytes a request may have: the edit of a dead letter is a message.
+func longest(r *http.Request) int64 {
+	if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, root+"/dead-letters/") {
+		return MaxEditBody
+	}
+	return MaxBody
+}
+
+// edit puts other bytes in the place of a letter's, for its next replays.
+func (a *api) edit(w http.ResponseWriter, r *http.Request) error {
+	var wish Edit
+	if err := read(r, &wish); err != nil {
+		return err
+	}
+	by, err := authorOf(r, wish.Author)
+	switch {
+	case err != nil:
+		return err
+	case wish.Reason == "":
+		return bad("reason", "an edit says why", "")
+	case len(by)+len(wish.Reason) > maxWords:
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	return a.put(w, r, &event.Edit{Value: wish.Value, Headers: wish.Headers, By: by, Reason: wish.Reason})
+}
+
+// unedit takes an edit back.
+func (a *api) unedit(w http.ResponseWriter, r *http.Request) error { return a.put(w, r, nil) }
+
+func (a *api) put(w http.ResponseWriter, r *http.Request, e *event.Edit) error {
+	out, err := a.Hand.Edit(r.Context(), r.PathValue("id"), e)
+	if err != nil {
+		return err
+	}
+	done := Edited{Letter: r.PathValue("id"), Outcome: out.Outcome.String()}
+	for _, p := range out.Parts {
+		if p.Outcome == out.Outcome && done.Reason == "" {
+			done.Reason = p.Reason
+		}
+	}
+	reply(w, http.StatusOK, done)
+	return nil
+}
+
+// discard lets go of letters without a replay.
+func (a *api) discard(w http.ResponseWriter, r *http.Request) error {
+	var wish Discard
+	if err := read(r, &wish); err != nil {
+		return err
+	}
+	by, err := authorOf(r, wish.Author)
+	if err != nil {
+		return err
+	}
+	if len(by)+len(wish.Reason) > maxWords {
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	gone, more, err := a.Hand.Discard(r.Context(), event.ReplayWish{
+		Letter: wish.Letter, Source: wish.Source, Group: wish.Group, Since: wish.Since, Until: wish.Until, All: wish.All, Author: by,
+	}, wish.Reason)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, Discarded{Discarded: gone, More: more})
+	return nil
+}
+
+// notes answers what people did to letters that have gone. Their own words are for those who see.
+func (a *api) notes(w http.ResponseWriter, r *http.Request) error {
+	q, err := chosen(r)
+	if err != nil {
+		return err
+	}
+	found, err := a.DeadLetters.LetterNotes(r.Context(), q.Limit)
+	if err != nil {
+		return err
+	}
+	out := append([]event.LetterNote{}, found...)
+	for i := range out {
+		if !access.From(r.Context()).Sees() {
+			out[i].Why = ""
+		}
+	}
+	reply(w, http.StatusOK, Notes{Notes: out})
 	return nil
 }

@@ -16,7 +16,8 @@ import (
 
 func (p *program) deadCommand() *cobra.Command {
 	c := &cobra.Command{Use: "dead", Short: "Look at messages that could not be applied, and take them up again"}
-	c.AddCommand(p.deadListCommand(), p.deadShowCommand(), p.deadReplayCommand(), p.deadJobCommand())
+	c.AddCommand(p.deadListCommand(), p.deadShowCommand(), p.deadReplayCommand(), p.deadJobCommand(),
+		p.deadEditCommand(), p.deadDiscardCommand(), p.deadNotesCommand())
 	return c
 }
 
@@ -146,10 +147,18 @@ func (p *program) deadShowCommand() *cobra.Command {
 		Short: "Show one dead letter with its bytes; letters and digits of values are masked",
 	}
 	reveal := c.Flags().Bool("reveal", false, "show values as they are; the service notes it in its log")
+	raw := c.Flags().Bool("value", false, "print the value's bytes and nothing else, to be edited")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if *raw && !*reveal {
+			return &usage{text: "--value prints bytes as they are", hint: "add --reveal"}
+		}
 		var open console.OpenLetter
 		query := url.Values{"reveal": {strconv.FormatBool(*reveal)}}
 		if err := p.ask(c.Context(), http.MethodGet, "/dead-letters/"+escape(args[0]), query, nil, &open); err != nil {
+			return err
+		}
+		if *raw {
+			_, err := p.out.Write(open.Value)
 			return err
 		}
 		return p.one(open, func(w io.Writer) error { return printLetter(w, &open) })
@@ -183,7 +192,11 @@ func printLetter(w io.Writer, d *console.OpenLetter) error {
 	if err := table(w, nil, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", payload(d.Value))
+	if _, err := fmt.Fprintf(w, "\n%s\n", payload(d.Value)); err != nil || d.Edit == nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nedited by %s at %s: %s\nA replay takes this in its place:\n\n%s\n",
+		plain(d.Edit.By), moment(d.Edit.At), plain(d.Edit.Reason), payload(d.Edit.Value))
 	return err
 }
 

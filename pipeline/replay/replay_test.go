@@ -471,3 +471,103 @@ func TestManyLettersAndGroups(t *testing.T) {
 		t.Errorf("%+v, %d letters", r.Done, len(h.letters(t)))
 	}
 }
+
+// An edit stands beside what came, is read by the same adapter, and is what a replay takes; it can be taken back. Whom it names is noted.
+func TestEdit(t *testing.T) {
+	h := newHouse(t)
+	h.run(t)
+	h.receive(t, "ann=1,bob")
+	l := h.letters(t)[0]
+	if r, err := h.Edit(t.Context(), l.ID, &event.Edit{Value: []byte("ann=1,bob=!"), By: "kim", Reason: "a try"}); err != nil || r.Outcome != event.Dead {
+		t.Errorf("an edit that is as bad: %+v, %v", r, err)
+	}
+	if r, err := h.Edit(t.Context(), l.ID, nil); err != nil || r.Outcome != event.Dead || h.letters(t)[0].Edit != nil {
+		t.Errorf("taken back: %+v, %v", r, err)
+	}
+	r, err := h.Edit(t.Context(), l.ID, &event.Edit{Value: []byte("ann=1,bob=2"), By: "kim", Reason: "the key was missing"})
+	if err != nil || r.Outcome != event.Applied {
+		t.Errorf("an edit that mends it: %+v, %v", r, err)
+	}
+	now := h.letters(t)[0]
+	if string(now.Value) != "ann=1,bob" || string(now.Edit.Value) != "ann=1,bob=2" || now.Edit.At.IsZero() || now.Attempts != 1 || now.Mapping != "iso@1" || now.Message != l.Message {
+		t.Errorf("%+v %+v", now, now.Edit)
+	}
+	if done := h.replay(t, event.ReplayWish{Letter: l.ID}); done.Done != (event.ReplayTally{Applied: 1}) || h.live(t) != 2 {
+		t.Errorf("%+v, %d records", done, h.live(t))
+	}
+	notes, err := h.store.LetterNotes(t.Context(), 9)
+	if err != nil || len(notes) != 1 || notes[0].By != "kim" || notes[0].Why != "the key was missing" || notes[0].Action != "edited" {
+		t.Errorf("%+v, %v", notes, err)
+	}
+	if h.handled["bank edited"] != 3 {
+		t.Errorf("%v", h.handled)
+	}
+}
+
+// An edit that names a party is found by its erasure; one that names a party which was erased leaves nothing.
+func TestEditsAndErasures(t *testing.T) {
+	h := newHouse(t)
+	h.run(t)
+	h.receive(t, "bob,x", "eve=7", "zoe,y")
+	letters := h.letters(t)
+	if _, err := h.Edit(t.Context(), letters[0].ID, &event.Edit{Value: []byte("bob=7,x"), By: "kim", Reason: "it is seven"}); err != nil {
+		t.Fatal(err)
+	}
+	erase := func(key string) {
+		t.Helper()
+		m := &event.Message{Source: "bank", Topic: "bank.t", TopicID: "x", Offset: 99, Time: noon}
+		sealed, refused := customer.Seal([]customer.Change{{Key: key, Op: customer.Erase}}, m, 1)
+		if len(refused) > 0 {
+			t.Fatal(refused)
+		}
+		if _, err := h.registry.Absorb(t.Context(), customer.Batch{Now: h.now(), Messages: []customer.Mapped{{Message: m, Changes: sealed}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	erase("7")
+	if l := h.letters(t)[0]; !l.Erased || l.Edit != nil || l.Value != nil {
+		t.Errorf("the edit outlives the party that it names: %+v", l)
+	}
+	if _, err := h.Edit(t.Context(), letters[0].ID, &event.Edit{Value: []byte("a=1"), By: "kim", Reason: "x"}); event.ClassOf(err) != event.Permanent {
+		t.Errorf("what is blanked is edited: %v", err)
+	}
+	id := letters[len(letters)-1].ID
+	if _, err := h.Edit(t.Context(), id, &event.Edit{Value: []byte("zoe=7,y"), By: "kim", Reason: "x"}); event.ClassOf(err) != event.Permanent {
+		t.Errorf("an edit names who was erased: %v", err)
+	}
+	if l, err := h.store.DeadLetter(t.Context(), id); err != nil || !l.Erased || l.Edit != nil {
+		t.Errorf("and is kept: %+v, %v", l, err)
+	}
+	if _, err := h.Edit(t.Context(), id, &event.Edit{Value: make([]byte, replay.MaxEdit+1)}); event.ClassOf(err) != event.Permanent {
+		t.Error(err)
+	}
+	if _, err := h.Edit(t.Context(), "none", nil); !errors.Is(err, customer.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+// What is discarded goes without an effect, and leaves who let it go and why.
+func TestDiscard(t *testing.T) {
+	h := newHouse(t)
+	h.receive(t, "a,b", "c", "d=1")
+	group := h.letters(t)[2].Group()
+	for _, w := range []event.ReplayWish{{}, {All: true, Letter: "x"}} {
+		if _, _, err := h.Discard(t.Context(), w, "why"); event.ClassOf(err) != event.Permanent {
+			t.Errorf("%+v: %v", w, err)
+		}
+	}
+	if _, _, err := h.Discard(t.Context(), event.ReplayWish{All: true}, ""); event.ClassOf(err) != event.Permanent {
+		t.Errorf("without a reason: %v", err)
+	}
+	n, more, err := h.Discard(t.Context(), event.ReplayWish{Letter: h.letters(t)[0].ID, Author: "kim"}, "a test")
+	if n != 1 || more || err != nil || len(h.letters(t)) != 2 {
+		t.Errorf("%d, %v, %v", n, more, err)
+	}
+	if n, more, err = h.Discard(t.Context(), event.ReplayWish{Group: group, Author: "lee"}, "tests"); n != 2 || more || err != nil {
+		t.Errorf("%d, %v, %v", n, more, err)
+	}
+	notes, err := h.store.LetterNotes(t.Context(), 9)
+	if err != nil || len(notes) != 3 || notes[2].By != "kim" || notes[0].By != "lee" || h.handled["bank discarded"] != 3 || h.live(t) != 1 {
+		t.Errorf("%+v, %v, %v", notes, err, h.handled)
+	}
+}
