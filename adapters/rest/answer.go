@@ -43,7 +43,7 @@ type answer struct {
 	id, version, code dots
 	results, errors   dots   // of a batch: the list of what was done, and one of what was not
 	key               []dots // of a batch: where an item tells which customer it is of; none: by order
-	status            dots   // of a batch: where an item tells what became of it, an HTTP status or true and false
+	status            dots   // where an answer, or an item of a batch's, tells what became of it: an HTTP status, or true and false
 	codes             map[string]verdict
 }
 
@@ -76,9 +76,9 @@ func (r *reader) answer(request *value, batch bool) answer {
 		}
 		return a
 	}
-	keys := []string{"id", "version", "code", "codes"}
+	keys := []string{"id", "version", "status", "code", "codes"}
 	if batch {
-		keys = append(keys, "results", "errors", "key", "status")
+		keys = append(keys, "results", "errors", "key")
 	}
 	if !r.object(v, keys...) {
 		return a
@@ -176,6 +176,28 @@ func (a *answer) coded(tree any) (code string, v verdict, ok bool) {
 		code = ""
 	}
 	return code, v, ok
+}
+
+// inner is what an answer that HTTP calls good, or an item of a batch's, says by itself: some systems answer 200 with an error inside.
+func (q *request) inner(tree any) verdict {
+	v := done
+	switch said, _ := q.answer.status.in(tree); said := said.(type) {
+	case bool:
+		if !said {
+			v = permanent
+		}
+	case json.Number:
+		v = permanent
+		if status, err := strconv.Atoi(said.String()); err == nil {
+			v = q.verdictOf(status, nil)
+		}
+	case string:
+		v = permanent
+	}
+	if _, named, ok := q.answer.coded(tree); ok {
+		v = named
+	}
+	return v
 }
 
 // Errors of an answer that says nothing.

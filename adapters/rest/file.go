@@ -24,27 +24,28 @@ type File struct {
 	System string
 	About  string
 
-	needs  [][]site // of each, one must have a value
-	fields fields
-	upsert *request
-	batch  *request
-	update *request
-	find   *request
-	merge  *request
-	remove *request
-	erase  *request
-	quota  quota
+	needs   [][]site // of each, one must have a value
+	fields  fields
+	upsert  *request
+	batch   *request
+	update  *request
+	updates *request // of a batch
+	find    *request
+	merge   *request
+	remove  *request
+	erase   *request
+	quota   quota
 }
 
 // request is how one thing is done.
 type request struct {
-	name    string // upsert batch update find merge remove erase
+	name    string // upsert batch update update_batch find merge remove erase
 	method  string
 	path    template
 	query   []pair
 	headers []pair
 	body    part // nil: none
-	most    int  // of a batch
+	most    int  // of a batch; 0 of what is none
 	status  map[int]verdict
 	answer  answer
 	remote  bool // it names the entry by the target's own id
@@ -88,10 +89,11 @@ func (r *reader) target(f *File, v *value) {
 		r.say(v, "add fields: with a line for each, such as firstName: givenName", "the target has no fields")
 	} else {
 		f.fields = r.fieldsOf(at, empty)
+		r.fields = f.fields
 	}
 	if at := v.get("requests"); at == nil {
 		r.say(v, "add requests: with at least upsert or batch", "the target has no requests")
-	} else if r.object(at, "upsert", "batch", "update", "find", "merge", "remove", "erase") {
+	} else if r.object(at, "upsert", "batch", "update", "update_batch", "find", "merge", "remove", "erase") {
 		r.requests(f, at)
 	}
 	f.quota = r.quota(v.get("quota"))
@@ -134,6 +136,7 @@ func (r *reader) requests(f *File, v *value) {
 	f.upsert = r.request(v, "upsert", common)
 	f.batch = r.request(v, "batch", common)
 	f.update = r.request(v, "update", remote)
+	f.updates = r.request(v, "update_batch", remote)
 	f.find = r.request(v, "find", common)
 	f.merge = r.request(v, "merge", append(slices.Clone(remote), inInto))
 	f.remove = r.request(v, "remove", remote)
@@ -155,7 +158,10 @@ func (r *reader) requests(f *File, v *value) {
 	if f.find != nil && f.find.answer.id == nil {
 		r.say(v.get("find"), "add answer: {id: ...}", "this request does not say where the target's own id stands in the answer")
 	}
-	if f.update != nil && f.single().answer.id == nil {
+	if f.updates != nil && f.update == nil {
+		r.say(v.get("update_batch"), "add update", "what is refused of this is tried alone, and nothing says how")
+	}
+	if f.update != nil && f.upsert != nil && f.upsert.answer.id == nil || f.update != nil && f.batch != nil && f.batch.answer.id == nil {
 		r.say(v.get("update"), "add answer: {id: ...} to the request that makes the entry",
 			"the target's own id, which this needs, is never told")
 	}
@@ -175,11 +181,11 @@ func (r *reader) request(all *value, name string, known []string) *request {
 		return nil
 	}
 	keys := []string{"method", "path", "query", "headers", "body", "status", "answer"}
-	batch := name == "batch"
+	batch := name == "batch" || name == "update_batch"
 	if batch {
 		keys = append(keys, "most")
 	}
-	q := &request{name: name, most: 1, status: map[int]verdict{}}
+	q := &request{name: name, status: map[int]verdict{}}
 	if !r.object(v, keys...) {
 		return q
 	}

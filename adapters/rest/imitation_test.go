@@ -179,6 +179,54 @@ func hubspot() adaptertest.System {
 		}
 		say(w, 200, `{"status": "COMPLETE", "results": [`+strings.Join(results, ",")+`]}`)
 	})
+	update := func(id string, properties json.RawMessage) (*entry, int) {
+		external, e := b.byID(id)
+		if e == nil {
+			return nil, 404
+		}
+		var fields map[string]json.RawMessage
+		_ = json.Unmarshal(properties, &fields)
+		if string(fields["onefold_id"]) != `"`+external+`"` {
+			return nil, 400
+		}
+		delete(fields, "onefold_id")
+		text, err := json.Marshal(fields)
+		if err != nil {
+			panic(err)
+		}
+		if _, ok := b.put(external, text); !ok {
+			return nil, 400
+		}
+		return e, 200
+	}
+	b.on("PATCH /crm/v3/objects/contacts/{id}", func(w http.ResponseWriter, r *http.Request, body []byte) {
+		var in struct{ Properties json.RawMessage }
+		_ = json.Unmarshal(body, &in)
+		if e, status := update(r.PathValue("id"), in.Properties); e != nil {
+			say(w, 200, `{"id": "`+e.id+`"}`)
+		} else {
+			say(w, status, "{}")
+		}
+	})
+	b.on("POST /crm/v3/objects/contacts/batch/update", func(w http.ResponseWriter, _ *http.Request, body []byte) {
+		var in struct {
+			Inputs []struct {
+				ID, ObjectWriteTraceID string
+				Properties             json.RawMessage
+			}
+		}
+		_ = json.Unmarshal(body, &in)
+		var results, faults []string
+		for _, r := range in.Inputs {
+			if e, status := update(r.ID, r.Properties); e != nil {
+				results = append(results, `{"id": "`+e.id+`", "objectWriteTraceId": "`+r.ObjectWriteTraceID+`"}`)
+			} else {
+				category := map[int]string{404: "OBJECT_NOT_FOUND", 400: "VALIDATION_ERROR"}[status]
+				faults = append(faults, `{"category": "`+category+`", "context": {"objectWriteTraceId": ["`+r.ObjectWriteTraceID+`"]}}`)
+			}
+		}
+		say(w, 207, `{"results": [`+strings.Join(results, ",")+`], "errors": [`+strings.Join(faults, ",")+`]}`)
+	})
 	b.on("GET /crm/v3/objects/contacts/{external}", func(w http.ResponseWriter, r *http.Request, _ []byte) {
 		if e := b.entries[r.PathValue("external")]; e != nil && r.URL.Query().Get("idProperty") == "onefold_id" {
 			say(w, 200, `{"id": "`+e.id+`"}`)

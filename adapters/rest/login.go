@@ -22,12 +22,30 @@ type Login struct {
 	OAuth2         OAuth2
 }
 
+// String says nothing, so that nobody prints a secret (invariant 9).
+func (Login) String() string { return "(login)" }
+
+// GoString is String, for %#v.
+func (l Login) GoString() string { return l.String() }
+
+// MarshalText is String, for JSON and the log.
+func (l Login) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
 // OAuth2 gets tokens with the credentials of a client (RFC 6749, 4.4).
 type OAuth2 struct {
 	TokenURL, ClientID, ClientSecret string
 	Scopes                           []string
 	Params                           map[string]string // what else the token's address is told
 }
+
+// String says nothing.
+func (OAuth2) String() string { return "(login)" }
+
+// GoString is String, for %#v.
+func (o OAuth2) GoString() string { return o.String() }
+
+// MarshalText is String.
+func (o OAuth2) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // login puts onto a request who we are.
 type login struct {

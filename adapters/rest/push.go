@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,10 +51,11 @@ func (p *push) write(ctx context.Context, f filling) (adapters.Receipt, bool) {
 		o = p.send(ctx, q, []filling{f})
 		f.Delivery = forgotten(f.Delivery)
 	}
+	p.strike(o)
 	if o.verdict != done {
 		return failed(f.Delivery, o), o.all
 	}
-	if q.name == "batch" {
+	if q.most > 0 {
 		receipt, _ := p.results(q, []*adapters.Delivery{f.Delivery}, o.tree, true)
 		return receipt[0], false
 	}
@@ -145,7 +145,7 @@ func (p *push) known(ctx context.Context, q *request, f filling) (filling, outco
 // several does the deliveries of a batch by one request. Where it is refused as a whole, or tells nothing of some, each of these is
 // tried alone, so that one that the target cannot take harms itself only.
 func (p *push) several(ctx context.Context, job []int) {
-	q := p.File.batch
+	q := p.batchOf(&p.deliveries[job[0]])
 	fs := make([]filling, len(job))
 	ds := make([]*adapters.Delivery, len(job))
 	sum := sha256.New()
@@ -157,6 +157,7 @@ func (p *push) several(ctx context.Context, job []int) {
 	whole := fs[0]
 	whole.id = hex.EncodeToString(sum.Sum(nil)[:16])
 	o := p.sendBatch(ctx, q, whole, fs)
+	p.strike(o)
 	switch o.verdict {
 	case done:
 		receipts, silent := p.results(q, ds, o.tree, false)
@@ -183,18 +184,20 @@ func (p *push) results(q *request, ds []*adapters.Delivery, tree any, alone bool
 	for n, d := range ds {
 		by[d.Customer.String()] = n
 	}
-	read := func(at dots, of func(item any, n int)) {
+	read := func(at dots, of func(item any, n int) bool) {
 		all, _ := at.in(tree)
 		items, _ := all.([]any)
 		for i, item := range items {
 			for _, n := range q.answer.whose(item, i, by, alone) {
-				of(item, n)
-				heard[n] = true
+				heard[n] = of(item, n) || heard[n]
 			}
 		}
 	}
-	read(q.answer.results, func(item any, n int) { receipts[n] = q.result(ds[n], item) })
-	read(q.answer.errors, func(item any, n int) { receipts[n] = q.refusal(ds[n], item, 0) })
+	gone := func(item any) bool { // under an id that names nobody any more: alone, it is made anew
+		return !alone && q == p.File.updates && q.inner(item) == absent
+	}
+	read(q.answer.results, func(item any, n int) bool { receipts[n] = q.result(ds[n], item); return !gone(item) })
+	read(q.answer.errors, func(item any, n int) bool { receipts[n] = q.refusal(ds[n], item, permanent); return !gone(item) })
 	var silent []int
 	for n := range ds {
 		if !heard[n] {
@@ -241,46 +244,27 @@ func (a *answer) whose(item any, place int, by map[string]int, alone bool) []int
 
 // result is what an item of the list of results says.
 func (q *request) result(d *adapters.Delivery, item any) adapters.Receipt {
-	v, ok := q.answer.status.in(item)
-	if !ok {
+	v := q.inner(item)
+	if v == done {
 		return told(d, q.answer, item)
 	}
-	switch v := v.(type) {
-	case bool:
-		if v {
-			return told(d, q.answer, item)
-		}
-		return q.refusal(d, item, 0)
-	case json.Number:
-		code, err := strconv.Atoi(v.String())
-		if err == nil && q.verdictOf(code, nil) == done {
-			return told(d, q.answer, item)
-		}
-		return q.refusal(d, item, code)
-	}
-	return q.refusal(d, item, 0)
+	return q.refusal(d, item, v)
 }
 
-// refusal is what an item says that was not done, with a status of its own or 0.
-func (q *request) refusal(d *adapters.Delivery, item any, code int) adapters.Receipt {
-	o := outcome{verdict: permanent, status: code, tree: item}
-	if code != 0 {
-		o.verdict = q.verdictOf(code, nil)
-	}
-	name, v, ok := q.answer.coded(item)
+// refusal is the receipt of what was not done.
+func (q *request) refusal(d *adapters.Delivery, item any, v verdict) adapters.Receipt {
+	o := outcome{verdict: v, reason: "refused", text: q.name + ": the target does not take this customer"}
+	code, named, ok := q.answer.coded(item)
 	if ok {
-		o.verdict = v
+		o.verdict, o.text = named, q.name+": the target answers "+code+" for this customer"
 	}
-	switch {
-	case code != 0:
-		o.reason, o.text = o.said(q)
-	case name != "":
-		o.reason, o.text = "refused", q.name+": the target answers "+name+" for this customer"
-	default:
-		o.reason, o.text = "refused", q.name+": the target does not take this customer"
-	}
-	if o.verdict == done {
+	switch o.verdict {
+	case done:
 		return told(d, q.answer, item)
+	case permanent, absent:
+		o.text += "; look at fields in the target file, and at what the target asks of them"
+	default:
+		o.reason = "unavailable"
 	}
 	return failed(d, o)
 }

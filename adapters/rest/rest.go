@@ -57,6 +57,9 @@ var _ adapters.Target = (*Target)(nil)
 
 // New returns a target. It starts nothing and connects to nobody.
 func New(c Config) (*Target, error) {
+	if c.File == nil || c.Account == nil || c.Now == nil {
+		return nil, errors.New("a target needs a file, an account and a clock")
+	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, errors.New("the target's url is not one: write https://crm.example/api, without a user, a query or a fragment")
@@ -153,31 +156,46 @@ type push struct {
 	receipts   []adapters.Receipt
 	split      []bool // deliveries that are tried alone, for the batch that they were in was refused as a whole
 
-	mu   sync.Mutex
-	stop *adapters.Problem // why nothing more is tried
+	mu      sync.Mutex
+	stop    *adapters.Problem // why nothing more is tried
+	strikes int               // requests in a row that failed in a way that may pass
 }
 
 // jobs groups what one request can carry.
 func (p *push) jobs() [][]int {
 	var jobs [][]int
-	var batch []int
 	p.split = make([]bool, len(p.deliveries))
-	size := 0
+	open, size := map[*request][]int{}, map[*request]int{}
 	for i := range p.deliveries {
 		d := &p.deliveries[i]
-		if p.File.batch == nil || d.Op != adapters.Upsert {
+		q := p.batchOf(d)
+		if q == nil {
 			jobs = append(jobs, []int{i})
 			continue
 		}
-		if len(batch) == p.File.batch.most || len(batch) > 0 && size+len(d.Body) > maxRequestBytes {
-			jobs, batch, size = append(jobs, batch), nil, 0
+		if n := len(open[q]); n == q.most || n > 0 && size[q]+len(d.Body) > maxRequestBytes {
+			jobs, open[q], size[q] = append(jobs, open[q]), nil, 0
 		}
-		batch, size = append(batch, i), size+len(d.Body)
+		open[q], size[q] = append(open[q], i), size[q]+len(d.Body)
 	}
-	if len(batch) > 0 {
-		jobs = append(jobs, batch)
+	for _, q := range []*request{p.File.batch, p.File.updates} {
+		if len(open[q]) > 0 {
+			jobs = append(jobs, open[q])
+		}
 	}
 	return jobs
+}
+
+// batchOf is the request that carries a delivery among others, nil where there is none. An entry whose own id is known may not know
+// ours yet: it is not written by ours where the file can do otherwise.
+func (p *push) batchOf(d *adapters.Delivery) *request {
+	switch {
+	case d.Op != adapters.Upsert:
+		return nil
+	case d.RemoteID != "" && p.File.update != nil:
+		return p.File.updates
+	}
+	return p.File.batch
 }
 
 // each does jobs, so many at once as the configuration allows, and waits for all of them.
@@ -228,6 +246,20 @@ func (p *push) halt(problem *adapters.Problem) {
 	defer p.mu.Unlock()
 	if p.stop == nil {
 		p.stop = problem
+	}
+}
+
+// strike counts requests that fail in a way that may pass. One in a row is bad luck; two rounds of them are a system that is down, and
+// would let each of those that follow wait for its whole timeout.
+func (p *push) strike(o outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.verdict != retryable {
+		p.strikes = 0
+		return
+	}
+	if p.strikes++; p.strikes >= 2*p.Parallel && p.stop == nil {
+		p.stop = o.problem()
 	}
 }
 

@@ -73,7 +73,6 @@ func (t *Target) exchange(ctx context.Context, q *request, fs []filling) (_ outc
 	}()
 	tree, err := treeOf(answer.Header(), body)
 	o := t.judge(q, answer.StatusCode(), answer.Header(), tree, err)
-	_, _ = io.CopyN(io.Discard, body, MaxAnswerBytes) // so that the connection can be used again
 	if o.status == http.StatusUnauthorized && token != nil {
 		t.login.drop(token)
 		return o, true
@@ -98,34 +97,39 @@ func (t *Target) address(q *request, f filling) string {
 func (t *Target) judge(q *request, status int, header http.Header, tree any, err error) outcome {
 	o := outcome{verdict: q.verdictOf(status, header), status: status, tree: tree}
 	now := t.Now()
-	if wait := t.File.quota.wait(header, now); wait > 0 {
-		t.Account.leave(wait) // this answer holds; the next request waits
+	o.wait = t.File.quota.wait(header, now)
+	if o.verdict == throttled {
+		o.wait = max(o.wait, RetryAfter(header.Get("Retry-After"), now))
 	}
-	switch o.verdict {
-	case done:
-		switch {
-		case errors.Is(err, errTooLarge), errors.Is(err, errNotJSON):
-			return outcome{
-				verdict: retryable, status: status, reason: "answer",
-				text: "the target says that all is well, but " + err.Error() + ": check that url leads to the system itself",
-			}
-		case err != nil:
-			o := ofError(err)
-			o.status = status
-			return o
-		}
-		return o
-	case throttled:
-		o.wait, o.all = RetryAfter(header.Get("Retry-After"), now), true
-		t.Account.leave(o.wait)
-	case auth:
-		o.all = status == http.StatusUnauthorized
-	}
+	t.Account.leave(o.wait) // this answer holds; the next request waits
 	if err != nil {
 		o.tree = nil
 	}
-	o.reason, o.text = o.said(q)
+	switch {
+	case o.verdict == done && status < 300 && err != nil:
+		return unread(err, status)
+	case o.verdict == done && q.most == 0 && o.tree != nil:
+		o.verdict = q.inner(o.tree)
+	case o.verdict == throttled, status == http.StatusUnauthorized:
+		o.all = true
+	}
+	if o.verdict != done {
+		o.reason, o.text = o.said(q)
+	}
 	return o
+}
+
+// unread is the outcome of an answer that says that all is well, and cannot be read: it is not taken for success.
+func unread(err error, status int) outcome {
+	if !errors.Is(err, errTooLarge) && !errors.Is(err, errNotJSON) {
+		o := ofError(err)
+		o.status = status
+		return o
+	}
+	return outcome{
+		verdict: retryable, status: status, reason: "answer",
+		text: "the target says that all is well, but " + err.Error() + ": check that url leads to the system itself",
+	}
 }
 
 // said puts an answer into a code and a sentence, with nothing of the answer but its status and a code that the file names.
@@ -145,7 +149,7 @@ func (o *outcome) said(q *request) (reason, text string) {
 	case o.verdict == absent:
 		return "absent", what + ": it knows no such entry, or no such path; check url"
 	case o.verdict == permanent:
-		return "refused", what + ": it does not take this"
+		return "refused", what + ": it does not take this; look at fields in the target file, and at what the target asks of them"
 	}
 	return "unavailable", what + ": it may pass"
 }

@@ -230,6 +230,8 @@ func TestBrokenFiles(t *testing.T) {
 		upsertOf("{method: PUT, path: '/a'}"):                                                                                                              "requests.upsert: this request does not carry the customer's fields (add body: '{body}')",
 		upsertOf("{method: PUT, path: '/a', body: {a: 1}}"):                                                                                                "requests.upsert.body: this request does not carry the customer's fields",
 		upsertOf("{method: PUT, path: '/a', body: {a: {body}}}"):                                                                                           "YAML takes {body} for keys and values (put it in quotes: '{body}')",
+		upsertOf("{method: PUT, path: '/a', body: {f: 1, <<: '{body}'}}"):                                                                                  "requests.upsert.body.f: this is a field as well: the object would have it twice",
+		upsertOf("{method: PUT, path: '/a', body: {a: 1, <<: '{customer}', b: '{body}'}}"):                                                                 "only the customer's fields can be taken in here",
 		upsertOf("{method: PUT, path: '/a', body: 'x{body}'}"):                                                                                             "requests.upsert.body: there is no placeholder {body} here",
 		upsertOf("{method: PUT, path: '/a', body: '{body}', headers: {Authorization: x}}"):                                                                 "requests.upsert.headers.Authorization: this header is not a target file's to set",
 		upsertOf("{method: PUT, path: '/a', body: '{body}', headers: {'A B': x}}"):                                                                         "this is not a header's name",
@@ -487,6 +489,51 @@ requests:
 	}
 }
 
+// Some systems say in the answer what HTTP has a status for.
+func TestAnswersThatSayOtherwise(t *testing.T) {
+	f := loaded(t, `
+fields: {f: tier}
+requests:
+  upsert: {method: PUT, path: '/p/{customer}', body: '{body}', answer: {id: id, status: ok, code: error, codes: {LOCKED: retryable}}}
+  remove: {method: DELETE, path: '/p/{customer}', answer: {status: ok}}
+`)
+	for body, class := range map[string]event.Class{
+		`{"ok": true, "id": "1"}`: "", `{"id": "1"}`: "", "": "", `{"ok": false}`: event.Permanent, `{"ok": 503}`: event.Retryable, `{"ok": 429}`: event.Throttled,
+		`{"ok": 200}`: "", `{"ok": "no"}`: event.Permanent, `{"ok": false, "error": "LOCKED"}`: event.Retryable, `{"error": "LOCKED"}`: event.Retryable, `{"error": "Ana"}`: "",
+	} {
+		c := &calls{answer: func(int, *http.Request) (int, string, string) { return 200, "Content-Type: application/json", body }}
+		r := push(t, target(t, rest.Config{File: f, URL: "https://crm.example", Transport: c}), upsert(1))[0]
+		if class == "" && r.Problem != nil || class != "" && (r.Problem == nil || r.Problem.Class != class || r.Problem.Text == "") {
+			t.Errorf("%s: %+v, want class %q", body, r.Problem, class)
+		}
+	}
+}
+
+// One failure is bad luck, a row of them is a system that is down: the rest does not wait for a timeout each.
+func TestStopsWhereTheSystemIsDown(t *testing.T) {
+	f := loaded(t, "fields: {f: tier}"+plainRequests)
+	ds := make([]adapters.Delivery, 90)
+	for i := range ds {
+		ds[i] = upsert(byte(i))
+	}
+	for name, want := range map[string][2]int{"down": {4, 6}, "every other": {90, 90}} {
+		c := &calls{answer: func(n int, _ *http.Request) (int, string, string) {
+			if name == "down" || n%2 == 0 {
+				return 503, "", ""
+			}
+			return 200, "", ""
+		}}
+		for i, r := range push(t, target(t, rest.Config{File: f, URL: "https://crm.example", Transport: c, Parallel: 2}), ds...) {
+			if name == "down" && (r.Problem == nil || r.Problem.Class != event.Retryable) {
+				t.Errorf("%s: delivery %d: %+v", name, i, r.Problem)
+			}
+		}
+		if n := len(c.asked); n < want[0] || n > want[1] {
+			t.Errorf("%s: %d requests, want %d to %d", name, n, want[0], want[1])
+		}
+	}
+}
+
 func TestLogins(t *testing.T) {
 	f := loaded(t, "fields: {f: tier}"+plainRequests)
 	for want, login := range map[string]rest.Login{
@@ -496,6 +543,18 @@ func TestLogins(t *testing.T) {
 		push(t, target(t, rest.Config{File: f, URL: "https://crm.example", Transport: c, Login: login}), upsert(1))
 		if got := c.header[0].Get("Authorization"); got != want {
 			t.Errorf("Authorization: %s, want %s", got, want)
+		}
+	}
+	made := target(t, rest.Config{File: f, URL: "https://crm.example", Transport: &calls{}, Login: rest.Login{
+		Bearer: secret, User: secret, Password: secret, Header: secret, Value: secret, OAuth2: rest.OAuth2{ClientSecret: secret},
+	}})
+	text, err := json.Marshal(made.Config.Login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, printed := range []string{fmt.Sprint(made), fmt.Sprintf("%+v", made), fmt.Sprintf("%#v", made.Config), fmt.Sprintf("%+v", *made), string(text)} {
+		if strings.Contains(printed, secret) {
+			t.Errorf("the secret is printed: %s", printed)
 		}
 	}
 }

@@ -227,6 +227,9 @@ func (b *bodies) object(v *value) part {
 			}
 			continue
 		}
+		if twice := func(f field) bool { return f.name == k.name }; v.get(spread) != nil && slices.ContainsFunc(b.fields, twice) {
+			b.say(k.place(), "leave one of them out", "this is a field as well: the object would have it twice")
+		}
 		members = append(members, member{append(quoted(nil, k.name), ':'), b.part(k.value)})
 	}
 	return func(out []byte, fs []filling) []byte {

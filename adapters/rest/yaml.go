@@ -66,9 +66,10 @@ func (v *value) get(name string) *value {
 
 // reader reads a target file. It goes on after a fault, so that all of them are told at once.
 type reader struct {
-	file  string
-	count int
-	found event.Diagnostics
+	file   string
+	count  int
+	fields fields // of the file: members of what {body} stands for
+	found  event.Diagnostics
 }
 
 func (r *reader) say(v *value, hint, format string, args ...any) {
