@@ -468,6 +468,8 @@ func TestProblems(t *testing.T) {
 		{"POST", "/api/v1/decisions/dec_1/undo", `{"author":"` + strings.Repeat("k", 3000) + `"}`, nil, 400, "bad_request", "2,000"},
 		{"POST", "/api/v1/decisions/dec_1/undo", `{"who":"k"}`, nil, 400, "bad_request", "JSON"},
 		{"POST", "/api/v1/decisions", "kind=same", []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", "JSON"},
+		{"GET", "/api/v1/status", "", []string{"X-Forwarded-For", "192.0.2.1"}, 421, "forwarded", "console.tokens"},
+		{"GET", "/api/v1/status", "", []string{"Via", "1.1 proxy"}, 421, "forwarded", "console.tokens"},
 		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "cross-site"}, 403, "cross_site", "another site"},
 		{"GET", "/api/v1/status", "", []string{"Sec-Fetch-Site", "same-site"}, 403, "cross_site", "another site"},
 		{"GET", "/api/v1/status", "", []string{"Origin", "https://evil.example"}, 403, "cross_site", "another site"},

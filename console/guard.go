@@ -136,6 +136,13 @@ func (a *api) refuse(cross *http.CrossOriginProtection, r *http.Request) *Proble
 			Hint:    "call it as 127.0.0.1 or localhost, or configure console.tokens",
 		}
 	}
+	if a.Door.Open() && slices.ContainsFunc(forwarded(), func(name string) bool { return r.Header.Get(name) != "" }) {
+		return &Problem{
+			Status: http.StatusMisdirectedRequest, Code: "forwarded",
+			Message: "a proxy passes on what others ask, and without tokens nothing here asks who they are",
+			Hint:    "configure console.tokens: docs/security.md",
+		}
+	}
 	asked := *r
 	asked.Method = http.MethodPost // the standard library lets every GET pass; ours answer with personal data
 	if cross.Check(&asked) != nil {
@@ -145,6 +152,12 @@ func (a *api) refuse(cross *http.CrossOriginProtection, r *http.Request) *Proble
 		}
 	}
 	return nil
+}
+
+// forwarded answers the headers that a proxy adds. One that comes from this machine and says nothing of itself cannot be told from a
+// program of this machine, whose Host it has taken.
+func forwarded() []string {
+	return []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 }
 
 func loopback(host string) bool {

@@ -183,7 +183,9 @@ func (d *doctor) rest(ctx context.Context) {
 
 // certificates looks at when those of ours end.
 func (d *doctor) certificates() {
-	for key, file := range map[string]string{"kafka.tls.cert": d.config.Kafka.TLS.Cert, "webhooks.tls.cert": d.config.Webhooks.TLS.Cert} {
+	for key, file := range map[string]string{
+		"kafka.tls.cert": d.config.Kafka.TLS.Cert, "webhooks.tls.cert": d.config.Webhooks.TLS.Cert, "console.tls.cert": d.config.Console.TLS.Cert,
+	} {
 		if file == "" {
 			continue
 		}

@@ -85,7 +85,7 @@ func known(field, part string) bool {
 // version hides what a source made up to count its changes; times and positions are what everybody's are.
 func version(v customer.Version) customer.Version {
 	v.Source.Scope = text(v.Source.Scope)
-	if v.Source.Kind == customer.BySequence {
+	if v.Source.Kind != customer.ByTime && v.Source.Kind != customer.ByPosition {
 		v.Source.Value = text(v.Source.Value)
 	}
 	v.Hash = 0 // of what was said: who guesses could tell by it that the guess is right
