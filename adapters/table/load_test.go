@@ -216,3 +216,18 @@ func FuzzSurvey(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkEach(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("Contact ID;First Name;Last Name;E-Mail;Mobile Phone;Date of Birth;Billing Street;Billing Zip;Billing City;Newsletter;Last Modified\n")
+	for i := range 1_000 {
+		fmt.Fprintf(&text, "C-%d;Ana;Silva;u%d@example.com;+41791234567;03.02.1980;Seeweg 4;2502;Biel;yes;2026-03-01 09:15\n", i, i)
+	}
+	s := survey(b, text.String(), loading(table.Columns{}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Each(strings.NewReader(text.String()), func(table.Entry) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

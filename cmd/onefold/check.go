@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,7 @@ func (p *program) check(ctx context.Context, cfg *config.Config) error {
 			return surroundings(err, "run it as the user that the service runs as")
 		}
 		k.compare()
+		k.damaged(brokerDir(cfg))
 	} else {
 		k.Notes = append(k.Notes, "the broker is not embedded: positions were not held against its topics; onefold doctor asks it")
 	}
@@ -85,10 +87,21 @@ func (k *Check) compare() {
 			k.Findings = append(k.Findings, fmt.Sprintf("%s: %d messages are gone that were not taken yet", name, e.Start-at.Next))
 		}
 	}
+}
+
+// damaged looks a second time at what seems to be damage: what is being written at the first look is whole at the second.
+func (k *Check) damaged(dir string) {
+	if !slices.ContainsFunc(k.Log, func(e journal.Extent) bool { return e.Damage != "" }) {
+		return
+	}
+	again, err := journal.Read(dir)
+	if err != nil {
+		k.Notes = append(k.Notes, "the log could not be read a second time")
+		return
+	}
 	for _, e := range k.Log {
-		if e.Damage != "" {
-			k.Notes = append(k.Notes, fmt.Sprintf("%s/%d: %s: while the broker writes it that is what is being "+
-				"written", e.Topic, e.Partition, e.Damage))
+		if e.Damage != "" && slices.Contains(again, e) {
+			k.Findings = append(k.Findings, fmt.Sprintf("%s/%d: the log is damaged: %s", e.Topic, e.Partition, e.Damage))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,6 +34,9 @@ type load struct {
 	topic string
 	out   Loaded
 }
+
+// loadGrowth is how much the heap of a load may grow, in percent of what is in use, before it is collected.
+const loadGrowth = 50
 
 // Loaded is what a load came to.
 type Loaded struct {
@@ -85,6 +89,7 @@ func (p *program) loadCommand() *cobra.Command {
 	config := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		l.config = *config
+		defer debug.SetGCPercent(debug.SetGCPercent(loadGrowth)) // a file may be larger than memory
 		if err := p.only("table", "json", "ndjson"); err != nil {
 			return err
 		}

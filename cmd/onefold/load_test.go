@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,5 +93,79 @@ func holdRejects(t *testing.T, file string) {
 	}
 	if rows[2][5] != ";Di;Nobody;di@example.com;;;2026-01-02 10:00:00;kim" {
 		t.Errorf("%q", rows[2][5])
+	}
+}
+
+// A load that is killed in the middle is begun again: nothing is doubled, nothing is lost, and it says which rows were there already.
+func TestLoadIsKilled(t *testing.T) {
+	const rows = 4_000
+	dir := t.TempDir()
+	config := configured(t, dir, crmOnly)
+	in := serve(t, config)
+	file := filepath.Join(dir, "many.csv")
+	var text strings.Builder
+	text.WriteString("id,first name,last name,email\n")
+	for i := range rows {
+		fmt.Fprintf(&text, "K-%d,Given%d,Family%d,k%d@example.com\n", i, i, i, i)
+	}
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "load", "--csv", file, "--source", "crm", "--config", config, "--brokers", in.Broker, "--server", in.API)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	received := func() int64 {
+		for _, src := range in.status(t).Sources {
+			if src.Name == "crm" {
+				return src.Received
+			}
+		}
+		return 0
+	}
+	eventually(t, time.Minute, "some rows have come", func() bool { return received() > 0 })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed
+	again := in.load(t, exitOK, file, config)
+	if o := again.Outcomes; again.Sent != rows || o.Sum() != rows || o.Applied+o.Duplicate != rows || o.Duplicate == 0 {
+		t.Errorf("%+v", again.Outcomes)
+	}
+	if n := in.status(t).Counts.Records; n != rows {
+		t.Errorf("%d records", n)
+	}
+}
+
+func (in *installation) status(t *testing.T) (s console.Status) {
+	t.Helper()
+	if _, body := fetch(t, in.API+"/api/v1/status"); json.Unmarshal([]byte(body), &s) != nil {
+		t.Fatal(body)
+	}
+	return s
+}
+
+// What a hostile name may be leaves in a CSV file as a cell that no spreadsheet computes, and that no line break ends.
+func TestHostileValuesInCSV(t *testing.T) {
+	for _, value := range []string{
+		"=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1:A9)", "\t=1", "\r=1", "line\nbreak", `"quoted"`, `a,"b",c`, "<script>alert(1)</script>",
+		"\u202eevil", "=1\n=2", strings.Repeat("x", 1<<20), " =1+1", "\n=1", "＝1+1",
+	} {
+		var out bytes.Buffer
+		p := &program{out: &out, format: "csv"}
+		if err := p.list(listing{columns: []string{"id", "name", "end"}, rows: [][]string{{"1", value, "!"}}}); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&out).ReadAll()
+		if err != nil || len(rows) != 2 || len(rows[1]) != 3 || rows[1][2] != "!" {
+			t.Errorf("%.20q: %.60q, %v", value, rows, err)
+			continue
+		}
+		cell := rows[1][1]
+		if strings.TrimLeft(cell, " \t\r\n") != "" && strings.ContainsRune("=+-@", rune(strings.TrimLeft(cell, " \t\r\n")[0])) {
+			t.Errorf("%.20q is a formula as %.20q", value, cell)
+		}
+		if kept := strings.TrimPrefix(cell, "'"); strings.ReplaceAll(kept, "\r", "") != strings.ReplaceAll(value, "\r", "") {
+			t.Errorf("%.20q became %.20q", value, cell)
+		}
 	}
 }

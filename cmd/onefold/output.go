@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 )
 
 // listing is an answer of many things of one kind: rows for people and spreadsheets, the things themselves for programs.
@@ -114,9 +115,12 @@ func plain(s string) string {
 	}, s)
 }
 
-// spreadsheet keeps a cell from being taken for a formula.
+// spreadsheet keeps a cell from being taken for a formula, by one of the characters that begin one, wide ones with them, also behind blanks
+// (OWASP, "CSV Injection").
 func spreadsheet(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	shown := strings.TrimLeftFunc(cell, unicode.IsSpace)
+	first, _ := utf8.DecodeRuneInString(shown)
+	if cell != "" && strings.ContainsRune("\t\r", rune(cell[0])) || shown != "" && strings.ContainsRune("=+-@＝＋－＠", first) {
 		return "'" + cell
 	}
 	return cell
