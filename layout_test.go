@@ -53,6 +53,7 @@ func arrows() map[string][]string {
 		"plugins/examples/*":   {"adapters", "customer", "event", "plugins"},
 		"pipeline":             {"adapters", "customer", "event"},
 		"pipeline/replay":      {"adapters", "customer", "event"},
+		"pipeline/writeback":   {"adapters", "customer", "event"},
 		"pipeline/kafka":       {"event", "pipeline/kafka/security"},
 		"pipeline/kafka/*":     {"event"},
 		"store/*":              {"customer", "event"},

@@ -309,7 +309,12 @@ func (st *Statement) check() (path, text string) {
 const (
 	LinkMergedInto = "mergedInto" // this record lost a merge, or was re-keyed, to the linked one
 	LinkMergedFrom = "mergedFrom" // and the other side of the same fact
+	// Between records of two sources: this one was written by us, from a customer that the linked one is part of.
+	LinkWrittenFrom = "writtenFrom"
 )
+
+// WrittenFrom is the statement that ties an outside system's entry, which we have written, to a record of the customer that it is of.
+func WrittenFrom(to RecordID) Statement { return link(to, LinkWrittenFrom, Set) }
 
 func link(to RecordID, kind string, state State) Statement {
 	return Statement{
