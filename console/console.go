@@ -24,6 +24,7 @@ type Config struct {
 	DeadLetters DeadLetters
 	Replays     Replays
 	Hand        Hand
+	Targets     Targets
 	Status      func(context.Context) (*Status, error)
 	Flow        Flow
 	Door        *access.Door // who is let in; nil: a door without tokens
@@ -82,6 +83,18 @@ type Hand interface {
 	Discard(ctx context.Context, w event.ReplayWish, why string) (gone int64, more bool, err error)
 }
 
+// Targets is what is asked of the systems that are written to, and what they are told. What names a target that is none is
+// customer.ErrNotFound.
+type Targets interface {
+	Targets(ctx context.Context) ([]TargetStatus, error)
+	// Refused answers the receipts of customers that a target has refused, by customer, behind the id after.
+	Refused(ctx context.Context, target, after string, limit int) ([]event.Receipt, error)
+	// Resync lets everything be written to a target again.
+	Resync(ctx context.Context, target string) error
+	// Preview answers what a target would be told of a customer now.
+	Preview(ctx context.Context, target string, id customer.CustomerID) (*Preview, error)
+}
+
 // Limits of the API (invariant 10).
 const (
 	MaxBody     = 64 << 10         // bytes of a request
@@ -89,6 +102,7 @@ const (
 	MaxHeader   = 16 << 10         // bytes of a request's line and headers
 	MaxRequests = 64               // at one time; more are told to come again
 	MaxLetters  = 500              // dead letters, or groups of them, in one answer
+	MaxRefused  = 500              // receipts in one answer
 	Patience    = 30 * time.Second // with one request; an export has as long as its reader takes each piece in that time
 )
 
@@ -181,6 +195,12 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/status":              {http.MethodGet: {handle: a.status, roles: every, silent: true}},
 		root + "/me":                  {http.MethodGet: {handle: a.me, roles: every, silent: true}},
 		root + "/openapi.yaml":        {http.MethodGet: {handle: openAPI, roles: every, silent: true}},
+		root + "/targets":             get(a.targets),
+		root + "/targets/{name}/refused": {
+			http.MethodGet: {handle: a.refused, roles: []access.Role{access.Steward, access.Operator}, params: []string{"after", "limit"}},
+		},
+		root + "/targets/{name}/resync":       {http.MethodPost: {handle: a.resync, roles: operator}},
+		root + "/targets/{name}/preview/{id}": {http.MethodGet: {handle: a.preview, roles: steward}},
 	}
 }
 

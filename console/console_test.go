@@ -56,6 +56,7 @@ type desk struct {
 	forgot   customer.CustomerID
 	exported error
 	paused   []string // by whom
+	renewed  string   // a target
 	supposed []customer.Change
 	hold     chan struct{} // if set, Find waits for it
 	personal bool          // everything that may hold personal data holds the marker
@@ -322,7 +323,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Status: status, Flow: d,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }

@@ -171,3 +171,103 @@ func (a *api) source(w http.ResponseWriter, r *http.Request) error {
 	reply(w, http.StatusOK, s.Sources[i])
 	return nil
 }
+
+// TargetStatus is how one target is: why it is held, and how many customers are how far.
+type TargetStatus struct {
+	Name    string    `json:"name"`
+	Source  string    `json:"source,omitempty"` // on which it tells of changes
+	State   string    `json:"state"`            // ok throttled down auth
+	Reason  string    `json:"reason,omitempty"` // why it is held, for a person
+	Since   time.Time `json:"since,omitzero"`
+	Until   time.Time `json:"until,omitzero"` // it is left alone
+	Waiting int64     `json:"waiting"`        // customers that have changed and were not looked at for it
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Last    time.Time `json:"last,omitzero"` // it last took a customer since the process began
+	Held    int64     `json:"held"`          // customers that it holds as they are
+	Owed    int64     `json:"owed"`          // and those that are on their way, or tried again
+	Refused int64     `json:"refused"`
+	Removed int64     `json:"removed"`
+}
+
+// TargetList is every target, by name.
+type TargetList struct {
+	Targets []TargetStatus `json:"targets"`
+}
+
+// Refused is a page of receipts of customers that a target has refused. Next is the after of the next page, empty on the last.
+type Refused struct {
+	Refused []event.Receipt `json:"refused"`
+	Next    string          `json:"next,omitempty"`
+}
+
+// Resynced says that a target is written to from the beginning.
+type Resynced struct {
+	Target string `json:"target"`
+}
+
+// Preview is what a target would be told of a customer now.
+type Preview struct {
+	Target   string         `json:"target"`
+	Customer string         `json:"customer"`
+	Op       string         `json:"op"`             // upsert remove none
+	Body     string         `json:"body,omitempty"` // personal data
+	Receipt  *event.Receipt `json:"receipt,omitempty"`
+}
+
+func (a *api) targets(w http.ResponseWriter, r *http.Request) error {
+	all, err := a.Targets.Targets(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, TargetList{Targets: all})
+	return nil
+}
+
+func (a *api) refused(w http.ResponseWriter, r *http.Request) error {
+	limit, err := number(r.URL.Query().Get("limit"))
+	if err != nil {
+		return err
+	}
+	if limit > MaxRefused {
+		return bad("limit", "a limit is at most 500", "")
+	}
+	if limit == 0 {
+		limit = 50
+	}
+	found, err := a.Targets.Refused(r.Context(), r.PathValue("name"), r.URL.Query().Get("after"), limit)
+	if err != nil {
+		return err
+	}
+	page := Refused{Refused: append([]event.Receipt{}, found...)}
+	if len(found) == limit {
+		page.Next = found[limit-1].Customer
+	}
+	if !access.From(r.Context()).Sees() {
+		for i := range page.Refused {
+			page.Refused[i].RemoteID = "" // some systems use an address for it
+		}
+	}
+	reply(w, http.StatusOK, page)
+	return nil
+}
+
+func (a *api) resync(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Targets.Resync(r.Context(), r.PathValue("name")); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, Resynced{Target: r.PathValue("name")})
+	return nil
+}
+
+func (a *api) preview(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r)
+	if err != nil {
+		return err
+	}
+	p, err := a.Targets.Preview(r.Context(), r.PathValue("name"), id)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, p)
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/pipeline"
+	"github.com/onefold/onefold/pipeline/writeback"
 )
 
 // Times of the health watch.
@@ -27,6 +28,7 @@ type health struct {
 	state  console.State
 	checks []console.Check
 	stock  *pipeline.Stock
+	given  []writeback.Status // how the targets were
 	looks  int
 
 	samples []intake
@@ -79,6 +81,9 @@ func (h *health) watch(ctx context.Context, s *service) {
 		checks[i].Detail += remedy(&st)
 	}
 	checks = append(checks, s.pluginChecks()...)
+	for _, t := range s.targets {
+		checks = append(checks, check("target/"+t.Name(), t.Ready()))
+	}
 	h.count(ctx, s)
 	h.measure(s)
 	h.mu.Lock()
@@ -92,10 +97,14 @@ func (h *health) count(ctx context.Context, s *service) {
 		return
 	}
 	stock, err := s.look(ctx)
+	given, err2 := s.targetStatus(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stock = nil; err == nil {
 		h.stock = stock
+	}
+	if h.given = nil; err2 == nil {
+		h.given = given
 	}
 }
 
@@ -168,4 +177,11 @@ func (h *health) held() (pipeline.Stock, bool) {
 		return pipeline.Stock{}, false
 	}
 	return *h.stock, true
+}
+
+// targets answers how the targets were when they were last looked at; nothing where that failed.
+func (h *health) targets() []writeback.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.given
 }

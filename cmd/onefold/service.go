@@ -32,7 +32,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 9+len(s.hosts))
+	failed := make(chan error, 9+len(s.hosts)+len(s.targets))
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -52,6 +52,9 @@ func (s *service) run(ctx context.Context) error {
 		start("webhooks", func() error { return s.serveDoor(flow) })
 	}
 	start("replay", func() error { return s.replays.Run(flow) })
+	for _, t := range s.targets {
+		start("target "+t.Name(), func() error { return t.Run(out) })
+	}
 	for _, host := range s.hosts {
 		start("plugin", func() error { return host.Run(out) })
 	}
@@ -148,7 +151,7 @@ func (s *service) brokerAddress() string {
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
 		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
-		Hand: s.replays, Status: s.status, Flow: flow{s}, Door: s.gate, Now: s.now,
+		Hand: s.replays, Status: s.status, Flow: flow{s}, Targets: desk{s}, Door: s.gate, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

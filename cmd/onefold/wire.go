@@ -30,6 +30,7 @@ import (
 	"github.com/onefold/onefold/pipeline/kafka"
 	"github.com/onefold/onefold/pipeline/kafka/security"
 	"github.com/onefold/onefold/pipeline/replay"
+	"github.com/onefold/onefold/pipeline/writeback"
 	"github.com/onefold/onefold/plugins"
 	"github.com/onefold/onefold/store/sqlite"
 )
@@ -56,6 +57,7 @@ type service struct {
 	adapters   map[string]adapters.Described // by source
 	hosts      []*plugins.Host               // those of them that are processes of their own
 	sources    []pipeline.Source
+	targets    []*writeback.Sync
 	api, admin net.Listener
 	hooks      net.Listener // nil where no source has a webhook
 	door       http.Handler
@@ -82,7 +84,7 @@ func open(ctx context.Context, c *config.Config, log *slog.Logger, now func() ti
 		return nil, surroundings(err, "make "+c.Data+" a folder that this user may write to, or set data to another")
 	}
 	for _, step := range []func(context.Context) error{
-		s.listen, s.openGate, s.openStore, s.openBroker, s.openSources, s.openFlow, s.pauseAsRemembered, s.openDoor,
+		s.listen, s.openGate, s.openStore, s.openBroker, s.openSources, s.openTargets, s.openFlow, s.pauseAsRemembered, s.openDoor,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -301,7 +303,6 @@ func (s *service) openFlow(context.Context) error {
 	s.watchPlugins()
 	m := pipeline.NewMetrics(s.metrics)
 	positions := pipeline.NewPositions(s.store)
-	s.loads.Absorber = s.registry
 	topics := map[string]string{}
 	for _, src := range s.sources {
 		topics[src.Topic] = src.Name
@@ -314,7 +315,7 @@ func (s *service) openFlow(context.Context) error {
 	s.relay = pipeline.NewRelay(pipeline.RelayConfig{Topic: s.config.Topics.Customers, Now: s.now},
 		s.store, s.publisher, s.log.With("component", "relay"), m)
 	s.ingest = pipeline.NewIngest(pipeline.IngestConfig{
-		Sources: s.sources, Positions: positions, Committed: s.relay.Wake, Now: s.now,
+		Sources: s.sources, Positions: positions, Committed: s.wake, Now: s.now,
 	}, s.subscriber, &s.loads, s.log.With("component", "ingest"), m)
 	s.replays = replay.New(replay.Config{
 		Flow: s.ingest, Letters: s.store, Store: s.store, Handled: m.Handled, Now: s.now, NewID: newReplayID,

@@ -38,11 +38,15 @@ func (h *heard) compare() (news bool, t *touch) {
 	echoes := 0
 	for i := range c.Party {
 		st := c.Party[i]
+		if h.names(&st) {
+			party = append(party, st)
+			continue
+		}
 		v := h.judge(&st, last, older, age, settled)
 		if v != isNews {
 			echoes++
 		}
-		if v != isEcho {
+		if ours := last[h.sync.print.of(st.Path.Name, 0, marker, "")]; v != isEcho && (ours || age == newer) {
 			t.heard = append(t.heard, h.sync.print.mark(&st))
 		}
 		switch {
@@ -76,9 +80,6 @@ func (h *heard) compare() (news bool, t *touch) {
 // spelling.
 func (h *heard) judge(st *customer.Statement, last, older map[uint64]bool, age age, settled bool) verdict {
 	p, name := h.sync.print, st.Path.Name
-	if isOurs(st) {
-		return isEcho
-	}
 	said := last[p.of(name, 0, marker, "")]
 	switch st.State {
 	case customer.Set:

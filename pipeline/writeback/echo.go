@@ -103,7 +103,7 @@ func (e *Echoes) sift(ctx context.Context, changes []*heard, refused []event.Ref
 	return left, refused, nil
 }
 
-// named answers our id that a change carries: the identifier externalId of the party, if it is one of ours.
+// named answers our id that a change carries: an identifier of the party that is one of ours.
 func named(c *customer.Change) (id customer.CustomerID) {
 	for i := range c.Party {
 		if isOurs(&c.Party[i]) && id.UnmarshalText([]byte(c.Party[i].Value.Parts["value"])) == nil {
@@ -116,8 +116,14 @@ func named(c *customer.Change) (id customer.CustomerID) {
 // isOurs tells a statement that repeats our own id.
 func isOurs(st *customer.Statement) bool {
 	var id customer.CustomerID
-	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && st.Value.Parts["type"] == "externalId" &&
+	kind := st.Value.Parts["type"]
+	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && (kind == customer.IdentifierMaster || kind == "externalId") &&
 		id.UnmarshalText([]byte(st.Value.Parts["value"])) == nil
+}
+
+// names tells a statement that says which entry this is, by our id or the target's own: it goes along with news, and is none.
+func (h *heard) names(st *customer.Statement) bool {
+	return isOurs(st) || st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && st.Value.Parts["value"] == h.change.Key
 }
 
 // recognise finds out whose entries changes speak of.
@@ -260,28 +266,33 @@ func (h *heard) entry() *event.Receipt {
 	return nil
 }
 
-// link ties our record of an entry to the customer whose entry it is, when it is first heard of: by the record that gave the customer its
-// id, or another one of it.
+// link ties our record of an entry to the customer whose entry it is, when it is first heard of. Our id that the entry carries does so by
+// itself, through the record that gave the customer its id, as long as that one is part of the customer; else another record of it is
+// named in its place.
 func (e *Echoes) link(h *heard) {
 	if h.settled || h.customer == nil || h.customer.Status != customer.Active {
 		return
 	}
 	switch h.change.Op {
-	case customer.Upsert, customer.Patch, customer.Consent, customer.Merge:
+	case customer.Upsert, customer.Patch, customer.Merge:
 	default:
 		return
 	}
+	carried := slices.ContainsFunc(h.change.Party, func(st customer.Statement) bool {
+		return isOurs(&st) && st.Value.Parts["type"] == customer.IdentifierMaster
+	})
 	own := e.ids.Record(h.change.Source, h.change.Key)
 	var to customer.RecordID
 	for _, m := range h.customer.Members {
-		if m.Record == own {
+		if m.Record == own || carried && m.Record.Birth(0) == h.named {
 			return
 		}
-		if to.IsZero() || m.Record.Birth(0) == h.customer.ID {
+		if to.IsZero() {
 			to = m.Record
 		}
 	}
 	if !to.IsZero() {
-		h.change.Party = append(slices.Clip(h.change.Party), customer.WrittenFrom(to))
+		party := slices.DeleteFunc(slices.Clone(h.change.Party), func(st customer.Statement) bool { return isOurs(&st) })
+		h.change.Party = append(party, customer.WrittenFrom(to))
 	}
 }

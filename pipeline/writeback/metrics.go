@@ -4,10 +4,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/onefold/onefold/event"
 )
 
 // Metrics are what the write-back counts and times, of all targets. The number of series depends on the configuration only.
 type Metrics struct {
+	registerer    prometheus.Registerer
 	records       *prometheus.CounterVec
 	seconds       *prometheus.HistogramVec
 	held          *prometheus.GaugeVec
@@ -23,7 +26,8 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "onefold", Name: name, Help: help}, labels)
 	}
 	m := &Metrics{
-		records: counter("target_records_total", "Customers that were worked on for a target, by what became of it.", "target", "result"),
+		registerer: reg,
+		records:    counter("target_records_total", "Customers that were worked on for a target, by what became of it.", "target", "result"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "onefold", Name: "target_push_duration_seconds", Help: "Time that one call took that brings customers to a target.",
 			Buckets:                     []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -70,6 +74,45 @@ func (s *series) hold(reason string) {
 			g.Set(1)
 		} else {
 			g.Set(0)
+		}
+	}
+}
+
+// Watch exports how far targets are behind, as look answers it. It is asked at each scrape, so it answers from memory. It is called once.
+func (m *Metrics) Watch(look func() []Status) {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("onefold_target_"+name, help, append([]string{"target"}, labels...), nil)
+	}
+	m.registerer.MustRegister(&stock{
+		look:      look,
+		customers: desc("customers", "Customers that a target has something to do with, by state.", "state"),
+		oldest:    desc("oldest_timestamp_seconds", "Time of the change that has waited longest to be looked at for a target; absent where none waits."),
+	})
+}
+
+type stock struct {
+	look              func() []Status
+	customers, oldest *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (s *stock) Describe(out chan<- *prometheus.Desc) {
+	out <- s.customers
+	out <- s.oldest
+}
+
+// Collect implements prometheus.Collector.
+func (s *stock) Collect(out chan<- prometheus.Metric) {
+	for _, t := range s.look() {
+		say := func(n int64, state string) {
+			out <- prometheus.MustNewConstMetric(s.customers, prometheus.GaugeValue, float64(n), t.Target, state)
+		}
+		say(t.Waiting, "waiting")
+		say(t.Receipts[event.Held], "held")
+		say(t.Receipts[event.Owed]+t.Receipts[event.Sending], "owed")
+		say(t.Receipts[event.Refused], "refused")
+		if !t.Oldest.IsZero() {
+			out <- prometheus.MustNewConstMetric(s.oldest, prometheus.GaugeValue, float64(t.Oldest.Unix()), t.Target)
 		}
 	}
 }
