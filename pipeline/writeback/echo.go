@@ -116,9 +116,10 @@ func named(c *customer.Change) (id customer.CustomerID) {
 // isOurs tells a statement that repeats our own id.
 func isOurs(st *customer.Statement) bool {
 	var id customer.CustomerID
-	kind := st.Value.Parts["type"]
-	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && (kind == customer.IdentifierMaster || kind == "externalId") &&
-		id.UnmarshalText([]byte(st.Value.Parts["value"])) == nil
+	if kind := st.Value.Parts["type"]; kind != customer.IdentifierMaster && kind != "externalId" {
+		return false
+	}
+	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && id.UnmarshalText([]byte(st.Value.Parts["value"])) == nil
 }
 
 // names tells a statement that says which entry this is, by our id or the target's own: it goes along with news, and is none.
