@@ -116,10 +116,8 @@ func named(c *customer.Change) (id customer.CustomerID) {
 // isOurs tells a statement that repeats our own id.
 func isOurs(st *customer.Statement) bool {
 	var id customer.CustomerID
-	if kind := st.Value.Parts["type"]; kind != customer.IdentifierMaster && kind != "externalId" {
-		return false
-	}
-	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && id.UnmarshalText([]byte(st.Value.Parts["value"])) == nil
+	return st.Path.Name == customer.FieldIdentifier && st.State == customer.Set && st.Value.Parts["type"] == "externalId" &&
+		id.UnmarshalText([]byte(st.Value.Parts["value"])) == nil
 }
 
 // names tells a statement that says which entry this is, by our id or the target's own: it goes along with news, and is none.
@@ -267,33 +265,30 @@ func (h *heard) entry() *event.Receipt {
 	return nil
 }
 
-// link ties our record of an entry to the customer whose entry it is, when it is first heard of. Our id that the entry carries does so by
-// itself, through the record that gave the customer its id, as long as that one is part of the customer; else another record of it is
-// named in its place.
+// link ties our record of an entry to the customer whose entry it is, when it is first heard of: by the record that gave the customer its
+// id, or another one of it. Our id itself is left out: of customers that were one and are two it would speak for both.
 func (e *Echoes) link(h *heard) {
-	if h.settled || h.customer == nil || h.customer.Status != customer.Active {
+	if h.customer == nil || h.customer.Status != customer.Active {
 		return
 	}
+	party := slices.DeleteFunc(slices.Clone(h.change.Party), func(st customer.Statement) bool { return isOurs(&st) })
+	h.change.Party = party
 	switch h.change.Op {
 	case customer.Upsert, customer.Patch, customer.Merge:
 	default:
 		return
 	}
-	carried := slices.ContainsFunc(h.change.Party, func(st customer.Statement) bool {
-		return isOurs(&st) && st.Value.Parts["type"] == customer.IdentifierMaster
-	})
 	own := e.ids.Record(h.change.Source, h.change.Key)
 	var to customer.RecordID
 	for _, m := range h.customer.Members {
-		if m.Record == own || carried && m.Record.Birth(0) == h.named {
+		if m.Record == own {
 			return
 		}
-		if to.IsZero() {
+		if to.IsZero() || m.Record.Birth(0) == h.customer.ID {
 			to = m.Record
 		}
 	}
-	if !to.IsZero() {
-		party := slices.DeleteFunc(slices.Clone(h.change.Party), func(st customer.Statement) bool { return isOurs(&st) })
+	if !h.settled && !to.IsZero() {
 		h.change.Party = append(party, customer.WrittenFrom(to))
 	}
 }

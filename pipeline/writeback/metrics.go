@@ -86,7 +86,7 @@ func (m *Metrics) Watch(look func() []Status) {
 	m.registerer.MustRegister(&stock{
 		look:      look,
 		customers: desc("customers", "Customers that a target has something to do with, by state.", "state"),
-		oldest:    desc("oldest_timestamp_seconds",
+		oldest: desc("oldest_timestamp_seconds",
 			"Time of the change that has waited longest to be looked at for a target; absent where none waits."),
 	})
 }
