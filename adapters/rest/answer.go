@@ -40,11 +40,12 @@ type dots []string
 
 // answer is where things stand in an answer.
 type answer struct {
-	id, version, code dots
-	results, errors   dots   // of a batch: the list of what was done, and one of what was not
-	key               []dots // of a batch: where an item tells which customer it is of; none: by order
-	status            dots   // where an answer, or an item of a batch's, tells what became of it: an HTTP status, or true and false
-	codes             map[string]verdict
+	id, version     dots
+	code            []dots // where a code may stand; the first that does counts
+	results, errors dots   // of a batch: the list of what was done, and one of what was not
+	key             []dots // of a batch: where an item tells which customer it is of; none: by order
+	status          dots   // where an answer, or an item of a batch's, tells what became of it: an HTTP status, or true and false
+	codes           map[string]verdict
 }
 
 func (r *reader) statuses(v *value) map[int]verdict {
@@ -83,7 +84,10 @@ func (r *reader) answer(request *value, batch bool) answer {
 	if !r.object(v, keys...) {
 		return a
 	}
-	a.id, a.version, a.code = r.dots(v.get("id")), r.dots(v.get("version")), r.dots(v.get("code"))
+	a.id, a.version = r.dots(v.get("id")), r.dots(v.get("version"))
+	for _, c := range r.texts(v.get("code")) {
+		a.code = append(a.code, r.dots(c))
+	}
 	a.results, a.errors, a.status = r.dots(v.get("results")), r.dots(v.get("errors")), r.dots(v.get("status"))
 	for _, k := range r.texts(v.get("key")) {
 		a.key = append(a.key, r.dots(k))
@@ -170,12 +174,14 @@ func (d dots) mark(tree any) string {
 // coded answers a code that the answer tells, and what the file says of it. A code that the file does not name is not passed on, nor
 // is anything else of an answer: it may quote what we sent (invariant 9).
 func (a *answer) coded(tree any) (code string, v verdict, ok bool) {
-	code = a.code.text(tree)
-	v, ok = a.codes[code]
-	if !ok {
-		code = ""
+	for _, place := range a.code {
+		if code = place.text(tree); code != "" {
+			if v, ok = a.codes[code]; ok {
+				return code, v, true
+			}
+		}
 	}
-	return code, v, ok
+	return "", "", false
 }
 
 // inner is what an answer that HTTP calls good, or an item of a batch's, says by itself: some systems answer 200 with an error inside.

@@ -96,15 +96,20 @@ func (t *Target) address(q *request, f filling) string {
 // judge says what an answer means; err is why it could not be read.
 func (t *Target) judge(q *request, status int, header http.Header, tree any, err error) outcome {
 	o := outcome{verdict: q.verdictOf(status, header), status: status, tree: tree}
+	if err != nil {
+		o.tree = nil
+	}
+	if o.verdict != done {
+		if _, named, ok := q.answer.coded(o.tree); ok {
+			o.verdict = named
+		}
+	}
 	now := t.Now()
 	o.wait = t.File.quota.wait(header, now)
 	if o.verdict == throttled {
 		o.wait = max(o.wait, RetryAfter(header.Get("Retry-After"), now))
 	}
 	t.Account.leave(o.wait) // this answer holds; the next request waits
-	if err != nil {
-		o.tree = nil
-	}
 	switch {
 	case o.verdict == done && status < 300 && err != nil:
 		return unread(err, status)
@@ -134,9 +139,9 @@ func unread(err error, status int) outcome {
 
 // said puts an answer into a code and a sentence, with nothing of the answer but its status and a code that the file names.
 func (o *outcome) said(q *request) (reason, text string) {
-	code, v, ok := q.answer.coded(o.tree)
+	code, _, ok := q.answer.coded(o.tree)
 	if ok {
-		o.verdict, code = v, " "+code
+		code = " " + code
 	}
 	what := q.name + ": the target answers " + status(o.status) + code
 	switch {

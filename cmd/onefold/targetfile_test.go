@@ -66,13 +66,13 @@ func TestTargetFileCommands(t *testing.T) {
 		code  int
 		wants []string
 	}{
-		{"target lint", "", exitOK, []string{"2 target files without a fault"}},
+		{"target lint", "", exitOK, []string{"3 target files without a fault"}},
 		{"target test", "", exitOK, []string{"hubspot", "cardbox", "partial", "ok"}},
 		{"target test hubspot -o json", "", exitOK, []string{`"target": "hubspot"`, `"name": "partial"`}},
 		{"target lint " + dir, "", exitConfig, []string{bad + ":3:13: fields.a: the canonical model has no field", "did you mean givenName?"}},
 		{"target lint -o json " + bad, "", exitConfig, []string{`"line":3`, `"column":13`}},
 		{"target test " + bad, "", exitConfig, []string{"givenName"}},
-		{"target lint hubspt", "", exitConfig, []string{`there is no target file "hubspt"`, "cardbox, hubspot"}},
+		{"target lint hubspt", "", exitConfig, []string{`there is no target file "hubspt"`, "cardbox, hubspot, salesforce"}},
 		{"target render cardbox -o json", `{"status": "active", "attributes": [{"path": "familyName", "value": "Lima"}]}`, exitOK, []string{`"belongs": true`, `"Lima"`, `"familyName"`}},
 		{"target render hubspot", `{"status": "merged"}`, exitOK, []string{"This customer does not belong there"}},
 		{"target render hubspot", `{"id": `, exitConfig, []string{"this is not a customer in JSON", "onefold customer get ID -o json"}},
