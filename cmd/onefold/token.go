@@ -84,7 +84,7 @@ func (p *program) newTokenCommand() *cobra.Command {
 		}
 		m := made{Name: token.Name, Role: token.Role, Token: secret, Secret: access.Hash(secret)}
 		return p.one(m, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "The token of %s, a %s. It is shown this once; keep it where secrets are kept:\n\n  %s\n\n"+
+			_, err := fmt.Fprintf(w, "The token of %s, role %s. It is shown this once; keep it where secrets are kept:\n\n  %s\n\n"+
 				"The line for the configuration, under console: tokens:\n\n  - {name: %s, role: %s, secret: '%s'}\n",
 				m.Name, m.Role, m.Token, m.Name, m.Role, m.Secret)
 			return err

@@ -371,6 +371,13 @@ func TestCookieOverTLS(t *testing.T) {
 	} {
 		w := signIn(d, asking(c.from, "POST", c.url, url.Values{"token": {secret("kim")}}, "X-Forwarded-Proto", c.proto))
 		got := w.Result().Cookies()[0]
+		for other, good := range map[string]bool{got.Name: true, "onefold": !c.secure, "__Host-onefold": c.secure} {
+			url := strings.TrimSuffix(c.url, "login")
+			_, refusal := d.Who(asking(c.from, "GET", url, nil, "X-Forwarded-Proto", c.proto, "Cookie", other+"="+got.Value))
+			if (refusal == nil) != good {
+				t.Errorf("%s: a cookie %s is taken: %v", name, other, refusal == nil)
+			}
+		}
 		if got.Secure != c.secure || (got.Name == "__Host-onefold") != c.secure || !got.HttpOnly || got.SameSite != http.SameSiteStrictMode {
 			t.Errorf("%s: %+v", name, got)
 		}

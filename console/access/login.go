@@ -25,23 +25,28 @@ const (
 
 const maxNext = 2_000 // bytes of the address that is gone to after signing in
 
-// held answers the session that a browser says to hold.
-func held(r *http.Request) (string, bool) {
-	for _, name := range []string{secureCookie, plainCookie} {
-		if c, err := r.Cookie(name); err == nil && c.Value != "" {
-			return c.Value, true
-		}
+func cookieName(r *http.Request) string {
+	if encrypted(r) {
+		return secureCookie
 	}
-	return "", false
+	return plainCookie
+}
+
+// held answers the session that a browser says to hold. Over TLS the plain name counts for nothing: whoever stands on the way to another
+// port of this host could have given it to the browser, with a session of their own.
+func held(r *http.Request) (string, bool) {
+	c, err := r.Cookie(cookieName(r))
+	if err != nil || c.Value == "" {
+		return "", false
+	}
+	return c.Value, true
 }
 
 // cookie makes a session's cookie: no script reads it, no other site's page sends it. Without an age it ends with the browser.
 func cookie(r *http.Request, id string) *http.Cookie {
-	c := &http.Cookie{Name: plainCookie, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
-	if encrypted(r) {
-		c.Name, c.Secure = secureCookie, true
+	return &http.Cookie{
+		Name: cookieName(r), Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: encrypted(r),
 	}
-	return c
 }
 
 // ServeLogin serves the form that takes a token, and takes it.
