@@ -77,6 +77,13 @@ pages: ## The console in a real Chromium: wide and narrow, light and dark, by ke
 	@$(call with,chromium,$(MAKE) $(AXE) && \
 		ONEFOLD_TEST_AXE=$(CURDIR)/$(AXE) go test -count=1 -timeout 15m -run Chromium ./console/pages)
 
+# SITE, NAME and CUSTOMER say where the demo runs, whom to look for there, and whose page to open.
+.PHONY: screenshots
+screenshots: $(AXE) ## Pictures of a running demo in build/screenshots: SITE=http://127.0.0.1:8080 NAME=... CUSTOMER=cus_...
+	@mkdir -p build/screenshots
+	ONEFOLD_TEST_AXE=$(CURDIR)/$(AXE) ONEFOLD_TEST_SHOTS=$(CURDIR)/build/screenshots ONEFOLD_TEST_SITE=$(SITE) ONEFOLD_TEST_NAME="$(NAME)" \
+		ONEFOLD_TEST_CUSTOMER=$(CUSTOMER) go test -count=1 -timeout 15m -run ChromiumShootsASite ./console/pages
+
 .PHONY: unit
 unit: ## Every test once, in random order
 	@deploy/test/need.sh kcat || [ $$? -eq 1 ]

@@ -179,12 +179,13 @@ func (d *demo) welcome() {
 	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages, the bank's old core
 system its nightly files, which a plugin maps in a process of its own.
 
-  API      %s/api/v1/status
+  console  %s/
+  API      %[3]s/api/v1/status
   metrics  http://%s/metrics
   broker   %s, topics shop.webhooks pos.events bank.statements bank.feed; customers go to %s
   data     %s
 
-Type next, in another terminal:
+Open the console in a browser, or type next, in another terminal:
   %[8]s source list%[9]s
   %[8]s customer find --source %[10]s --key %[11]s%[9]s
   %[8]s dead list%[9]s

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,14 +140,18 @@ func (w *window) look(width int64, scheme string) {
 	}
 }
 
-// shoot keeps a picture of the whole page in the folder that ONEFOLD_TEST_SHOTS names.
-func (w *window) shoot(name string) {
+// shoot keeps a picture, of the whole page or of what is in the window, in the folder that ONEFOLD_TEST_SHOTS names.
+func (w *window) shoot(name string, whole bool) {
 	w.Helper()
 	dir := os.Getenv("ONEFOLD_TEST_SHOTS")
 	if dir == "" {
 		return
 	}
-	picture, err := chromedp.Run(w.ctx, chromedp.FullScreenshot(100))
+	take := chromedp.CaptureScreenshot()
+	if whole {
+		take = chromedp.FullScreenshot(100)
+	}
+	picture, err := chromedp.Run(w.ctx, take)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -196,7 +201,7 @@ func TestChromiumFindsNothingAgainstAnyPage(t *testing.T) {
 				if name == "overview" {
 					w.until(`document.querySelector("#chart canvas") !== null`) // the house's clock has gone on by two looks
 				}
-				w.shoot(state)
+				w.shoot(state, true)
 				if over := eval[int](w, `document.documentElement.scrollWidth - window.innerWidth`); over > 0 {
 					t.Errorf("%s: the page is %d px too wide", state, over)
 				}
@@ -346,5 +351,38 @@ func TestChromiumTellsWeightAndFirstPaint(t *testing.T) {
 		t.Logf("%s: %.0f bytes transferred, first paint after %.0f ms", name,
 			eval[float64](w, `[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].reduce((n, e) => n + e.transferSize, 0)`),
 			eval[float64](w, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+	}
+}
+
+// The pictures of the documentation, of a demo that runs where ONEFOLD_TEST_SITE says: make screenshots.
+func TestChromiumShootsASite(t *testing.T) {
+	site := os.Getenv("ONEFOLD_TEST_SITE")
+	if site == "" {
+		t.Skip("LEFT OUT: the pictures of a running demo: make screenshots")
+	}
+	w, _ := chromium(t)
+	w.look(1440, "light")
+	w.do(chromedp.Navigate(site + "/"))
+	w.until(`JSON.parse(document.getElementById("series").dataset.series).time.length > 40`)
+	for _, width := range []int64{1440, 390} {
+		for _, scheme := range []string{"light", "dark"} {
+			w.look(width, scheme)
+			for name, path := range map[string]string{
+				"overview": "/", "customers": "/customers?q=" + url.QueryEscape(os.Getenv("ONEFOLD_TEST_NAME")),
+				"customer": "/customers/" + os.Getenv("ONEFOLD_TEST_CUSTOMER"), "dead-letters": "/dead-letters", "sources": "/sources", "targets": "/targets",
+			} {
+				w.do(chromedp.Navigate(site + path))
+				if name == "overview" {
+					w.until(`document.querySelector("#chart canvas") !== null`)
+				}
+				if name == "dead-letters" {
+					w.shoot(fmt.Sprintf("%s-%d-%s", name, width, scheme), false)
+					w.do(chromedp.Click("[data-row] a"))
+					w.until(`document.querySelector("pre") !== null`)
+					name = "dead-letter"
+				}
+				w.shoot(fmt.Sprintf("%s-%d-%s", name, width, scheme), false)
+			}
+		}
 	}
 }
