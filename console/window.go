@@ -12,7 +12,7 @@ import (
 // pages returns the pages for people. They stand on what the API stands on.
 func (a *api) pages() http.Handler {
 	return pages.New(pages.Config{
-		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Mask: mask.Payload, Now: a.Now, Log: a.Log,
+		Customers: a.Customers, Explain: a.Explain, Letters: a.DeadLetters, Replays: a.Replays, Mask: mask.Payload, Now: a.Now, Log: a.Log,
 		Caller: func(r *http.Request) pages.Caller {
 			c := access.From(r.Context())
 			return pages.Caller{Name: c.Name, Role: string(c.Role), Sees: c.Sees(), Operates: c.May(access.Operator)}

@@ -183,7 +183,7 @@ func screens() map[string]string {
 	return map[string]string{
 		"overview": "/", "search": "/customers?q=ana", "nobody": "/customers", "customer": "/customers/" + one.String(),
 		"erased": "/customers/" + gone.String(), "letters": "/dead-letters", "letter": "/dead-letters/dead_1", "none": "/dead-letters?source=quiet",
-		"sources": "/sources", "targets": "/targets", "missing": "/nothing",
+		"replay": "/replays/running", "tried": "/replays/tried", "sources": "/sources", "targets": "/targets", "missing": "/nothing",
 	}
 }
 
@@ -369,7 +369,7 @@ func TestChromiumShootsASite(t *testing.T) {
 			w.look(width, scheme)
 			for name, path := range map[string]string{
 				"overview": "/", "customers": "/customers?q=" + url.QueryEscape(os.Getenv("ONEFOLD_TEST_NAME")),
-				"customer": "/customers/" + os.Getenv("ONEFOLD_TEST_CUSTOMER"), "dead-letters": "/dead-letters", "sources": "/sources", "targets": "/targets",
+				"customer": "/customers/" + os.Getenv("ONEFOLD_TEST_CUSTOMER"), "dead-letters": "/dead-letters", "replay": "/replays/running", "tried": "/replays/tried", "sources": "/sources", "targets": "/targets",
 			} {
 				w.do(chromedp.Navigate(site + path))
 				if name == "overview" {

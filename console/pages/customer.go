@@ -170,7 +170,7 @@ func (s *stated) state(c *customer.Claim) {
 
 // short answers a long key by its beginning and its end.
 func short(key string) string {
-	const whole, head, tail = 30, 18, 8
+	const whole, head, tail = 24, 14, 7
 	r := []rune(key)
 	if len(r) <= whole {
 		return key

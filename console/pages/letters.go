@@ -3,7 +3,6 @@ package pages
 import (
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,83 +11,85 @@ import (
 
 // Limits of the pages of dead letters (invariant 10).
 const (
-	maxGrouped = 500 // newest letters that are grouped
-	maxListed  = 50  // letters on one page
+	maxGroups = 50 // causes on one page
+	maxListed = 50 // letters on one page
 )
 
 // mail is what the page of dead letters shows.
 type mail struct {
-	Source, Reason string // what it is narrowed to
-	Groups         []group
-	Letters        []event.DeadLetter
-	Next           string
-	Whole          bool // the groups are of all letters
-	Now            time.Time
+	Caller  Caller
+	Source  string // what it is narrowed to
+	Group   string
+	Groups  []group
+	Whole   bool // there are no more groups
+	Letters []event.DeadLetter
+	Count   int64  // of the letters that it is narrowed to; 0 where there are too many groups to know
+	Next    string // address of the older ones
+	Replays []event.Replay
+	Now     time.Time
 }
 
-// group is letters of one cause.
+// group is letters of one cause, and what the newest of them says.
 type group struct {
-	Source, Reason, Path, Message string
-	Count                         int
-	First, Last                   time.Time
-	Sample                        string // id of the newest
+	event.LetterGroup
+	Message string
 }
 
 func (p *pages) letters(r *http.Request) (*view, error) {
 	q := r.URL.Query()
-	out := &mail{Source: q.Get("source"), Reason: q.Get("reason"), Now: p.Now()}
-	newest, err := p.Letters.DeadLetters(r.Context(), event.LetterQuery{Source: out.Source, Limit: maxGrouped})
-	if err != nil {
+	out := &mail{Caller: p.caller(r), Source: q.Get("source"), Group: q.Get("group"), Now: p.Now()}
+	var err error
+	if out.Groups, err = p.groups(r, out.Source); err != nil {
 		return nil, err
 	}
-	out.Groups, out.Whole = grouped(newest), len(newest) < maxGrouped
-	listed := newest
-	if after := q.Get("after"); after != "" {
-		if listed, err = p.Letters.DeadLetters(r.Context(), event.LetterQuery{Source: out.Source, After: after, Limit: maxGrouped}); err != nil {
-			return nil, err
+	out.Whole = len(out.Groups) < maxGroups
+	for i := range out.Groups {
+		if g := &out.Groups[i]; out.Whole && (out.Group == "" || g.ID == out.Group) {
+			out.Count += g.Count
 		}
 	}
-	more := len(listed) == maxGrouped
-	if out.Reason != "" {
-		listed = slices.DeleteFunc(slices.Clone(listed), func(d event.DeadLetter) bool { return d.Reason != out.Reason })
+	asked := event.LetterQuery{Source: out.Source, Group: out.Group, After: q.Get("after"), Bare: true, Limit: maxListed + 1}
+	if out.Letters, err = p.Letters.DeadLetters(r.Context(), asked); err != nil {
+		return nil, err
 	}
-	out.Letters = listed[:min(len(listed), maxListed)]
-	if n := len(out.Letters); n > 0 && (n < len(listed) || more) {
-		out.Next = query("/dead-letters", "source", out.Source, "reason", out.Reason, "after", out.Letters[n-1].ID)
+	if len(out.Letters) > maxListed {
+		out.Letters = out.Letters[:maxListed]
+		out.Next = query("/dead-letters", "source", out.Source, "group", out.Group, "after", out.Letters[maxListed-1].ID)
 	}
+	out.Replays = p.recent(r)
 	return &view{frame: frame{Title: "Dead letters", Section: "dead"}, body: lettersPage(out)}, nil
 }
 
-// grouped puts letters of one source, reason and path together, the most numerous first.
-func grouped(letters []event.DeadLetter) []group {
-	var out []group
-	for i := range letters {
-		d := &letters[i]
-		at := slices.IndexFunc(out, func(g group) bool { return g.Source == d.Source && g.Reason == d.Reason && g.Path == d.Path })
-		if at < 0 {
-			at = len(out)
-			out = append(out, group{
-				Source: d.Source, Reason: d.Reason, Path: d.Path, Message: d.Message, First: d.At, Last: d.At, Sample: d.ID,
-			})
-		}
-		g := &out[at]
-		g.Count++
-		if d.At.Before(g.First) {
-			g.First = d.At
-		}
-		if d.At.After(g.Last) {
-			g.Last = d.At
-		}
+// groups answers the causes, the most frequent first, each with what its newest letter says.
+func (p *pages) groups(r *http.Request, source string) ([]group, error) {
+	found, err := p.Letters.DeadGroups(r.Context(), event.LetterQuery{Source: source, Limit: maxGroups})
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-	slices.SortStableFunc(out, func(a, b group) int { return b.Count - a.Count })
-	return out
+	asked := event.LetterQuery{Bare: true, Limit: len(found)}
+	for i := range found {
+		asked.IDs = append(asked.IDs, found[i].Example)
+	}
+	newest, err := p.Letters.DeadLetters(r.Context(), asked)
+	if err != nil {
+		return nil, err
+	}
+	says := map[string]string{}
+	for i := range newest {
+		says[newest[i].ID] = newest[i].Message
+	}
+	out := make([]group, len(found))
+	for i := range found {
+		out[i] = group{found[i], says[found[i].Example]}
+	}
+	return out, nil
 }
 
 // opened is what the page of one dead letter shows.
 type opened struct {
 	Letter   *event.DeadLetter
 	Revealed bool
-	Sees     bool
+	Caller   Caller
 	Value    string
 	Key      string
 	Headers  [][2]string
@@ -119,7 +120,7 @@ func (p *pages) open(r *http.Request, reveal bool) (*view, error) {
 		show = func(b []byte) []byte { return b }
 		p.Log.InfoContext(r.Context(), "dead letter revealed", slog.String("letter", d.ID), slog.String("by", p.caller(r).Name))
 	}
-	out := &opened{Letter: d, Revealed: reveal, Sees: p.caller(r).Sees, Value: dump(show(d.Value)), Key: dump(show(d.Key)), Now: p.Now()}
+	out := &opened{Letter: d, Revealed: reveal, Caller: p.caller(r), Value: dump(show(d.Value)), Key: dump(show(d.Key)), Now: p.Now()}
 	for _, h := range d.Headers {
 		out.Headers = append(out.Headers, [2]string{inert(h.Key), dump(show(h.Value))})
 	}

@@ -22,6 +22,7 @@ type Config struct {
 	Customers Customers
 	Explain   Explain
 	Letters   Letters
+	Replays   Replays // nil: nobody replays
 	Status    func(context.Context) (*Status, error)
 	// Caller says who asks; nil: somebody who may do everything. What customers hold arrives as the caller may see it.
 	Caller func(*http.Request) Caller
@@ -58,6 +59,8 @@ type Explain interface {
 type Letters interface {
 	// DeadLetters answers the letters that a query chooses; customer.ErrNotFound if there is none that it begins behind.
 	DeadLetters(ctx context.Context, q event.LetterQuery) ([]event.DeadLetter, error)
+	// DeadGroups answers what letters have in common, the largest group first.
+	DeadGroups(ctx context.Context, q event.LetterQuery) ([]event.LetterGroup, error)
 	// DeadLetter answers one letter, customer.ErrNotFound if there is none of that id.
 	DeadLetter(ctx context.Context, id string) (*event.DeadLetter, error)
 }
@@ -86,6 +89,11 @@ func New(c Config) http.Handler {
 		"GET /dead-letters":              p.letters,
 		"GET /dead-letters/{id}":         p.letter,
 		"POST /dead-letters/{id}/reveal": p.reveal,
+		"POST /replays":                  p.replay,
+		"GET /replays/{id}":              p.replayed,
+		"POST /replays/{id}/pause":       p.steer(event.ReplayPaused),
+		"POST /replays/{id}/resume":      p.steer(event.ReplayRunning),
+		"POST /replays/{id}/cancel":      p.steer(event.ReplayCancelled),
 		"GET /sources":                   p.sources,
 		"GET /targets":                   p.targets,
 		"/":                              p.nothing,
@@ -115,6 +123,7 @@ type frame struct {
 	Title   string
 	Section string // which part of the navigation is marked
 	Asset   func(string) string
+	Polls   bool // htmx asks for a part of it again and again
 	Caller  Caller
 	Now     time.Time
 }
@@ -123,6 +132,9 @@ type handler func(*http.Request) (*view, error)
 
 // personal tells pages that show or change something of somebody.
 func personal(pattern string) bool {
+	if pattern == "GET /replays/{id}" {
+		return false
+	}
 	return strings.Contains(pattern, "/customers") || strings.Contains(pattern, "{id}") || strings.HasPrefix(pattern, http.MethodPost)
 }
 
@@ -186,6 +198,8 @@ func outcome(status int) string {
 		return "forbidden"
 	case http.StatusBadRequest:
 		return "bad_request"
+	case http.StatusConflict:
+		return "conflict"
 	case http.StatusServiceUnavailable:
 		return "timeout"
 	}
@@ -211,6 +225,8 @@ func (p *pages) failed(r *http.Request, err error) *view {
 		status, what, hint = http.StatusBadRequest, "This cannot be answered", e.Text
 	case errors.Is(err, context.DeadlineExceeded):
 		status, what, hint = http.StatusServiceUnavailable, "The answer took too long", "Ask for less, or again later."
+	case errors.Is(err, event.ErrReplaying), errors.Is(err, event.ErrLetterChanged):
+		status, what, hint = http.StatusConflict, "This cannot be done now", err.Error()
 	default:
 		p.Log.ErrorContext(r.Context(), "page failed", slog.String("route", r.Pattern), slog.Any("err", err))
 	}

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"github.com/onefold/onefold/console/pages"
@@ -32,16 +34,18 @@ var (
 
 // house is an installation in which every text of the outside world is the same one.
 type house struct {
-	mu     sync.Mutex // of now
-	text   string     // what is said of people
-	said   string     // and of all else
-	asked  []customer.Query
-	err    error
-	status pages.Status
-	masked bool
-	now    time.Time
-	tick   time.Duration     // by which now goes on each time that the status is asked for
-	bits   []customer.Weight // of the explanation's steps
+	mu      sync.Mutex // of now
+	text    string     // what is said of people
+	said    string     // and of all else
+	asked   []customer.Query
+	err     error
+	status  pages.Status
+	masked  bool // and may not replay either
+	wished  []event.ReplayWish
+	steered []string
+	now     time.Time
+	tick    time.Duration     // by which now goes on each time that the status is asked for
+	bits    []customer.Weight // of the explanation's steps
 }
 
 func newHouse(text string) *house {
@@ -165,7 +169,55 @@ func (h *house) DeadLetters(_ context.Context, q event.LetterQuery) ([]event.Dea
 	if q.Source == "quiet" {
 		return nil, nil
 	}
-	return slices.Repeat([]event.DeadLetter{h.letter()}, 60), nil
+	return slices.Repeat([]event.DeadLetter{h.letter()}, min(q.Limit, 60)), nil
+}
+
+func (h *house) DeadGroups(_ context.Context, q event.LetterQuery) ([]event.LetterGroup, error) {
+	if q.Source == "quiet" {
+		return nil, nil
+	}
+	g := event.LetterGroup{ID: "g1", Source: h.said, Reason: h.said, Path: h.said, Mapping: h.said, Count: 7, First: noon, Last: noon, Example: "dead_1"}
+	other := g
+	other.ID, other.Count = "g2", 5
+	return []event.LetterGroup{g, other}, nil
+}
+
+// replay is one that runs, or is as its id says.
+func (h *house) replay(id string) event.Replay {
+	return event.Replay{
+		ID: id, ReplayWish: event.ReplayWish{Source: h.said, Author: h.said, DryRun: id == "tried"}, Reason: h.said, Total: 12,
+		State: map[string]event.ReplayState{"paused": event.ReplayPaused, "tried": event.ReplayDone, "failed": event.ReplayFailed}[id],
+		Done:  event.ReplayTally{Applied: 3, Dead: 2, Skipped: 1}, StartedAt: noon,
+		Groups: []event.ReplayGroup{{Source: h.said, Reason: h.said, Path: h.said, Why: h.said, Example: "dead_1"}},
+	}
+}
+
+func (h *house) Start(_ context.Context, w event.ReplayWish) (event.Replay, error) {
+	if w.Letter == "busy" {
+		return event.Replay{}, event.ErrReplaying
+	}
+	h.wished = append(h.wished, w)
+	return h.replay("begun"), nil
+}
+
+func (h *house) Replays(context.Context) []event.Replay {
+	return slices.Repeat([]event.Replay{h.replay("tried"), h.replay("paused")}, 5)
+}
+
+func (h *house) Replay(_ context.Context, id string) (event.Replay, error) {
+	if id == "none" {
+		return event.Replay{}, customer.ErrNotFound
+	}
+	x := h.replay(id)
+	if x.State == "" {
+		x.State = event.ReplayRunning
+	}
+	return x, nil
+}
+
+func (h *house) Steer(_ context.Context, id string, to event.ReplayState) (event.Replay, error) {
+	h.steered = append(h.steered, id+" "+string(to))
+	return h.replay(id), nil
 }
 
 func (h *house) DeadLetter(_ context.Context, id string) (*event.DeadLetter, error) {
@@ -178,9 +230,9 @@ func (h *house) DeadLetter(_ context.Context, id string) (*event.DeadLetter, err
 
 func (h *house) handler(log io.Writer) http.Handler {
 	return pages.New(pages.Config{
-		Customers: h, Explain: h, Letters: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
+		Customers: h, Explain: h, Letters: h, Replays: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
 		Caller: func(*http.Request) pages.Caller {
-			return pages.Caller{Name: "kim", Role: "steward", Sees: !h.masked, Operates: true}
+			return pages.Caller{Name: "kim", Role: "steward", Sees: !h.masked, Operates: !h.masked}
 		},
 		Audit: func(r *http.Request, outcome string) { fmt.Fprintln(log, r.Pattern, r.PathValue("id"), outcome) },
 		Status: func(context.Context) (*pages.Status, error) {
@@ -261,11 +313,16 @@ func everyPage() [][2]string {
 		{"GET", "/customers/" + (customer.CustomerID{5}).String()},
 		{"GET", "/customers/nobody"},
 		{"GET", "/dead-letters"},
-		{"GET", "/dead-letters?source=shop&reason=decode&after=dead_1"},
+		{"GET", "/dead-letters?source=shop&group=g1&after=dead_1"},
 		{"GET", "/dead-letters?source=quiet"},
 		{"GET", "/dead-letters/dead_1"},
 		{"GET", "/dead-letters/dead_9"},
 		{"POST", "/dead-letters/dead_1/reveal"},
+		{"GET", "/replays/running"},
+		{"GET", "/replays/paused"},
+		{"GET", "/replays/tried"},
+		{"GET", "/replays/failed"},
+		{"GET", "/replays/none"},
 		{"GET", "/sources"},
 		{"GET", "/targets"},
 		{"GET", "/nothing"},
@@ -485,6 +542,116 @@ func TestErrorsSayNothingOfTheInside(t *testing.T) {
 		a := get(t, h.handler(&log), "GET", path)
 		if a.Code != http.StatusInternalServerError || strings.Contains(a.text, "disk") || !strings.Contains(log.String(), "disk") {
 			t.Errorf("%s: %d, log %q", path, a.Code, log.String())
+		}
+	}
+}
+
+// post sends a form as a page does.
+func post(t *testing.T, h http.Handler, path string, form url.Values) answer {
+	t.Helper()
+	r := httptest.NewRequest("POST", "http://127.0.0.1:8080"+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	tree, err := html.Parse(strings.NewReader(w.Body.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{w, w.Body.String(), tree}
+}
+
+// forms answers the fields of each form of a page that is posted to an address.
+func (a answer) forms(action string) (out []url.Values) {
+	for _, n := range a.all("form") {
+		if to, _ := attr(n, "action"); to != action {
+			continue
+		}
+		fields := url.Values{}
+		for f := range n.Descendants() {
+			if name, named := attr(f, "name"); named && f.Data == "input" {
+				value, _ := attr(f, "value")
+				fields.Set(name, value)
+			}
+		}
+		out = append(out, fields)
+	}
+	return out
+}
+
+// What a form on the page says is what is wished for: a cause, a letter, all; and nothing is everything by mistake.
+func TestReplayTakesWhatThePageSays(t *testing.T) {
+	h := newHouse("Ana")
+	served := h.handler(io.Discard)
+	for _, one := range []struct {
+		page string
+		want event.ReplayWish
+	}{
+		{"/dead-letters", event.ReplayWish{All: true, Author: "kim"}},
+		{"/dead-letters?group=g1", event.ReplayWish{Group: "g1", Author: "kim"}},
+		{"/dead-letters?source=shop", event.ReplayWish{Source: "shop", Author: "kim"}},
+		{"/dead-letters/dead_1", event.ReplayWish{Letter: "dead_1", Author: "kim"}},
+	} {
+		forms := get(t, served, "GET", one.page).forms("/replays")
+		if len(forms) != 1 {
+			t.Fatalf("%s: %d forms", one.page, len(forms))
+		}
+		for _, try := range []bool{false, true} {
+			h.wished = nil
+			if try {
+				forms[0].Set("try", "true")
+			}
+			one.want.DryRun = try
+			a := post(t, served, "/replays", forms[0])
+			if a.Code != 303 || a.Header().Get("Location") != "/replays/begun" {
+				t.Errorf("%s: %d %v", one.page, a.Code, a.Header())
+			}
+			if diff := cmp.Diff([]event.ReplayWish{one.want}, h.wished); diff != "" {
+				t.Errorf("%s: %s", one.page, diff)
+			}
+		}
+	}
+	h.wished = nil
+	post(t, served, "/replays", url.Values{})
+	if len(h.wished) != 1 || h.wished[0].All {
+		t.Error("an empty form asks for everything:", h.wished)
+	}
+	if a := post(t, served, "/replays", url.Values{"letter": {"busy"}}); a.Code != 409 || !strings.Contains(seen(a), "under way") {
+		t.Error("a second replay:", a.Code, seen(a))
+	}
+}
+
+func TestReplayIsSteeredByWhoOperates(t *testing.T) {
+	h := newHouse("Ana")
+	running := get(t, h.handler(io.Discard), "GET", "/replays/running")
+	if len(running.forms("/replays/running/pause")) != 1 || len(running.forms("/replays/running/cancel")) != 1 || !strings.Contains(running.text, `hx-get="/replays/running"`) {
+		t.Error("a replay that runs cannot be steered, or is not followed")
+	}
+	if ended := get(t, h.handler(io.Discard), "GET", "/replays/tried"); strings.Contains(ended.text, `action="/replays`) || strings.Contains(ended.text, "hx-get") {
+		t.Error("one that has ended can be steered, or is asked for again and again")
+	}
+	for _, way := range []string{"pause", "resume", "cancel"} {
+		if a := post(t, h.handler(io.Discard), "/replays/running/"+way, nil); a.Code != 303 {
+			t.Error(way, a.Code)
+		}
+	}
+	if diff := cmp.Diff([]string{"running paused", "running running", "running cancelled"}, h.steered); diff != "" {
+		t.Error(diff)
+	}
+	h.masked, h.steered = true, nil
+	for _, path := range []string{"/replays", "/replays/running/pause", "/replays/running/cancel"} {
+		if a := post(t, h.handler(io.Discard), path, url.Values{"all": {"true"}}); a.Code != 403 {
+			t.Error(path, a.Code)
+		}
+		if a := get(t, h.handler(io.Discard), "GET", path); a.Code == 303 {
+			t.Error("an address alone does something:", path)
+		}
+	}
+	if len(h.steered)+len(h.wished) > 0 {
+		t.Error("who does not operate did:", h.steered, h.wished)
+	}
+	for _, path := range []string{"/dead-letters", "/dead-letters/dead_1", "/replays/running"} {
+		if a := get(t, h.handler(io.Discard), "GET", path); strings.Contains(a.text, `action="/replays`) {
+			t.Error(path, "shows what may not be done")
 		}
 	}
 }

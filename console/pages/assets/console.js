@@ -19,7 +19,7 @@
   document.addEventListener("htmx:before:request", (e) => {
     if (held || document.hidden) e.preventDefault();
   });
-  const failed = () => { stale.textContent = "live updates stopped at " + clock(last) + ", showing the last numbers"; };
+  const failed = () => { if (stale) stale.textContent = "live updates stopped at " + clock(last) + ", showing the last numbers"; };
   document.addEventListener("htmx:error", failed);
   document.addEventListener("htmx:after:request", (e) => {
     const answer = e.detail && e.detail.ctx && e.detail.ctx.response;
