@@ -27,6 +27,7 @@ type Config struct {
 	Targets     Targets
 	Status      func(context.Context) (*Status, error)
 	Flow        Flow
+	Model       Model
 	Door        *access.Door // who is let in; nil: a door without tokens
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -193,6 +194,8 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/sources/{id}/pause":  {http.MethodPost: {handle: a.pause, roles: operator}},
 		root + "/sources/{id}/resume": {http.MethodPost: {handle: a.resume, roles: operator}},
 		root + "/status":              {http.MethodGet: {handle: a.status, roles: every, silent: true}},
+		root + "/model":               {http.MethodGet: {handle: a.model, roles: every, silent: true}},
+		root + "/model/survey":        {http.MethodPost: {handle: a.survey, roles: operator}},
 		root + "/me":                  {http.MethodGet: {handle: a.me, roles: every, silent: true}},
 		root + "/openapi.yaml":        {http.MethodGet: {handle: openAPI, roles: every, silent: true}},
 		root + "/targets":             get(a.targets),

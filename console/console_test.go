@@ -323,7 +323,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d,
+		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }
@@ -661,3 +661,12 @@ func TestEditsAndDiscards(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// studied is a model that somebody surveyed.
+type studied struct{}
+
+func (studied) Status() console.ModelStatus {
+	return console.ModelStatus{Version: "2026.1.2", Survey: 2, SurveyedAt: noon, Records: 4000, Households: true, Automatic: true}
+}
+
+func (studied) Ask() {}

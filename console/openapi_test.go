@@ -61,6 +61,8 @@ func examples() map[string]string {
 		"POST /api/v1/sources/{id}/pause":         "shop",
 		"POST /api/v1/sources/{id}/resume":        "shop",
 		"GET /api/v1/me":                          "",
+		"GET /api/v1/model":                       "",
+		"POST /api/v1/model/survey":               "",
 		"GET /api/v1/openapi.yaml":                "",
 		"GET /api/v1/targets":                     "",
 		"GET /api/v1/targets/{name}/refused":      "",

@@ -271,3 +271,32 @@ func (a *api) preview(w http.ResponseWriter, r *http.Request) error {
 	reply(w, http.StatusOK, p)
 	return nil
 }
+
+// ModelStatus is what records are matched by.
+type ModelStatus struct {
+	Version    string    `json:"version"`             // of the shipped parameters, and the number of the survey
+	Survey     int       `json:"survey"`              // how many surveys there were; 0: the statistics that ship with us
+	SurveyedAt time.Time `json:"surveyedAt,omitzero"` // when the last of them began
+	Records    int64     `json:"records"`             // that the statistics were counted in
+	Households bool      `json:"households"`          // do families share addresses in these records
+	Rematching bool      `json:"rematching"`          // everything is being matched anew under this model; customers may still change by it
+	Rematched  int64     `json:"rematched"`           // so many nodes of it are done
+	Automatic  bool      `json:"automatic"`           // a survey comes by itself when there are four times as many records
+}
+
+// Model is asked and told what records are matched by.
+type Model interface {
+	Status() ModelStatus
+	Ask() // for a survey, soon
+}
+
+func (a *api) model(w http.ResponseWriter, _ *http.Request) error {
+	reply(w, http.StatusOK, a.Model.Status())
+	return nil
+}
+
+func (a *api) survey(w http.ResponseWriter, _ *http.Request) error {
+	a.Model.Ask()
+	reply(w, http.StatusOK, a.Model.Status())
+	return nil
+}

@@ -26,13 +26,6 @@ func newWorld() *world {
 	}
 }
 
-func newGraph() *graph {
-	return &graph{
-		world: newWorld(), features: map[NodeID]*Features{}, born: map[NodeID]bool{}, died: map[NodeID]bool{}, old: map[Key][]Holder{},
-		generic: map[Key]bool{}, sample: map[NodeID]RecordID{}, resident: map[NodeID]RecordID{}, pairs: map[NodePair]bool{}, doubt: map[NodePair]bool{},
-	}
-}
-
 // cluster is records of one party, and the customer they become.
 type cluster struct {
 	records []RecordID

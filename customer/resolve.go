@@ -41,6 +41,14 @@ type graph struct {
 	doubt    map[NodePair]bool       // edges that may have lost the key they stood on
 }
 
+func newGraph() *graph {
+	return &graph{
+		world: newWorld(), features: map[NodeID]*Features{}, born: map[NodeID]bool{}, died: map[NodeID]bool{}, old: map[Key][]Holder{},
+		generic: map[Key]bool{}, sample: map[NodeID]RecordID{}, resident: map[NodeID]RecordID{}, pairs: map[NodePair]bool{},
+		doubt: map[NodePair]bool{},
+	}
+}
+
 // resolve brings matching up to date with the records that changed: keys, edges, components, customers (invariant 4: what comes
 // out depends on the live records, the decisions and the model only).
 func (w *work) resolve(ctx context.Context) error {

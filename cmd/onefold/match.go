@@ -16,8 +16,8 @@ import (
 )
 
 func (p *program) matchCommand() *cobra.Command {
-	c := &cobra.Command{Use: "match", Short: "Measure how well records of your own are put together"}
-	c.AddCommand(p.evalCommand())
+	c := &cobra.Command{Use: "match", Short: "Measure how well records are put together, and see by what"}
+	c.AddCommand(p.evalCommand(), p.modelCommand(), p.surveyCommand())
 	return c
 }
 

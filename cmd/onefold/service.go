@@ -47,6 +47,7 @@ func (s *service) run(ctx context.Context) error {
 	start("admin", func() error { return console.Serve(rest, s.admin, s.adminHandler(), s.log.With("component", "admin")) })
 	start("relay", func() error { return s.relay.Run(out) })
 	start("store", func() error { s.maintain(rest); return nil })
+	start("match", func() error { s.study.run(flow); return nil })
 	start("retention", func() error { s.retention().run(rest); return nil })
 	if s.hooks != nil { // ends first of all, with the intake
 		start("webhooks", func() error { return s.serveDoor(flow) })
@@ -151,7 +152,7 @@ func (s *service) brokerAddress() string {
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
 		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
-		Hand: s.replays, Status: s.status, Flow: flow{s}, Targets: desk{s}, Door: s.gate, Now: s.now,
+		Hand: s.replays, Status: s.status, Flow: flow{s}, Model: s.study, Targets: desk{s}, Door: s.gate, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

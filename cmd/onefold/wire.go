@@ -45,6 +45,7 @@ type service struct {
 	store      *sqlite.Store
 	registry   *customer.Registry
 	explain    *explain.Explainer
+	study      *study
 	broker     *kafka.Broker // nil where the broker is somebody else's
 	client     *kafka.Client
 	subscriber *kafka.Subscriber
@@ -155,7 +156,12 @@ func (s *service) openStore(ctx context.Context) error {
 	matcher := match.New()
 	s.registry = customer.NewRegistry(store, matcher, merge.New(merge.Policy{Trust: s.config.Merge.Trust}), ids)
 	s.explain = explain.New(store, matcher, s.registry, ids)
-	return nil
+	s.study = &study{
+		store: store, registry: s.registry, manual: s.config.Match.Survey == config.ManualSurvey, now: s.now,
+		log: s.log.With("component", "match"), asked: make(chan struct{}, 1),
+		adopt: func(m *match.Matcher) { s.registry.Adopt(m); s.explain.Adopt(m) },
+	}
+	return s.study.resume(ctx)
 }
 
 // openBroker starts the embedded broker, where none is named, and sees to it that every topic is there.
@@ -300,6 +306,7 @@ func shipped() []string {
 func (s *service) openFlow(context.Context) error {
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
 		erasing(s.store.Erasing))
+	s.metrics.MustRegister(s.study.collect()...)
 	s.watchPlugins()
 	m := pipeline.NewMetrics(s.metrics)
 	positions := pipeline.NewPositions(s.store)

@@ -17,6 +17,7 @@ type Store struct {
 	mu        sync.RWMutex
 	closed    bool
 	key       []byte
+	model     []byte
 	positions map[event.Partition]event.Position
 	revisions map[string][]string                              // source -> versions of its mapping, in the order in which they came
 	pauses    map[string]event.Pause                           // by source

@@ -176,6 +176,21 @@ func (s *Store) Pauses(context.Context) ([]event.Pause, error) {
 	return out, s.alive()
 }
 
+// Model answers what KeepModel kept last, nil where nothing was.
+func (s *Store) Model(context.Context) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return bytes.Clone(s.model), s.alive()
+}
+
+// KeepModel keeps what the registry matches by, whatever that is.
+func (s *Store) KeepModel(_ context.Context, model []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.model = bytes.Clone(model)
+	return s.alive()
+}
+
 // Check finds nothing wrong with a store in memory.
 func (s *Store) Check(context.Context) error {
 	s.mu.RLock()

@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -258,4 +260,68 @@ func unpackPrints(b []byte) (out []uint64) {
 		out = append(out, binary.BigEndian.Uint64(b))
 	}
 	return out
+}
+
+// Pause remembers that a source is paused; one that is paused already stays so since it was.
+func (s *Store) Pause(ctx context.Context, p event.Pause) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	_, err = s.writer.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES ('pause/' || ?, ?)", p.Source, body)
+	return s.explain(err)
+}
+
+// Resume forgets that a source is paused.
+func (s *Store) Resume(ctx context.Context, source string) error {
+	_, err := s.writer.ExecContext(ctx, "DELETE FROM meta WHERE name = 'pause/' || ?", source)
+	return s.explain(err)
+}
+
+// Pauses answers which sources are paused, by their names.
+func (s *Store) Pauses(ctx context.Context) ([]event.Pause, error) {
+	var out []event.Pause
+	const query = "SELECT value FROM meta WHERE name >= 'pause/' AND name < 'pause0' ORDER BY name" // 0 is next to /
+	err := view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		var p event.Pause
+		err := json.Unmarshal(body, &p)
+		out = append(out, p)
+		return err
+	})
+	return out, s.explain(err)
+}
+
+// InstallationKey answers the secret that record ids are made with: 32 bytes, made once and kept in the file.
+func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
+	fresh := make([]byte, 32)
+	if _, err := rand.Read(fresh); err != nil {
+		return nil, err
+	}
+	if _, err := s.writer.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES ('installation_key', ?)", fresh); err != nil {
+		return nil, s.explain(err)
+	}
+	var key []byte
+	err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'installation_key'").Scan(&key)
+	return key, s.explain(err)
+}
+
+// Model answers what KeepModel kept last, nil where nothing was.
+func (s *Store) Model(ctx context.Context) ([]byte, error) {
+	var model []byte
+	err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'model'").Scan(&model)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return model, s.explain(err)
+}
+
+// KeepModel keeps what the registry matches by, whatever that is.
+func (s *Store) KeepModel(ctx context.Context, model []byte) error {
+	const upsert = "INSERT INTO meta (name, value) VALUES ('model', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+	_, err := s.writer.ExecContext(ctx, upsert, model)
+	return s.explain(err)
 }

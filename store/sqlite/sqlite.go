@@ -11,9 +11,7 @@ package sqlite
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -50,53 +48,6 @@ const (
 	logPages  = 16_000 // pages in the WAL before they are moved into the file: the longer, the fewer pages are moved twice
 	logBytes  = 64 << 20
 )
-
-// InstallationKey answers the secret that record ids are made with: 32 bytes, made once and kept in the file.
-func (s *Store) InstallationKey(ctx context.Context) ([]byte, error) {
-	fresh := make([]byte, 32)
-	if _, err := rand.Read(fresh); err != nil {
-		return nil, err
-	}
-	if _, err := s.writer.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES ('installation_key', ?)", fresh); err != nil {
-		return nil, s.explain(err)
-	}
-	var key []byte
-	err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'installation_key'").Scan(&key)
-	return key, s.explain(err)
-}
-
-// Pause remembers that a source is paused; one that is paused already stays so since it was.
-func (s *Store) Pause(ctx context.Context, p event.Pause) error {
-	body, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	_, err = s.writer.ExecContext(ctx, "INSERT OR IGNORE INTO meta (name, value) VALUES ('pause/' || ?, ?)", p.Source, body)
-	return s.explain(err)
-}
-
-// Resume forgets that a source is paused.
-func (s *Store) Resume(ctx context.Context, source string) error {
-	_, err := s.writer.ExecContext(ctx, "DELETE FROM meta WHERE name = 'pause/' || ?", source)
-	return s.explain(err)
-}
-
-// Pauses answers which sources are paused, by their names.
-func (s *Store) Pauses(ctx context.Context) ([]event.Pause, error) {
-	var out []event.Pause
-	const query = "SELECT value FROM meta WHERE name >= 'pause/' AND name < 'pause0' ORDER BY name" // 0 is next to /
-	err := view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
-		var body []byte
-		if err := rows.Scan(&body); err != nil {
-			return err
-		}
-		var p event.Pause
-		err := json.Unmarshal(body, &p)
-		out = append(out, p)
-		return err
-	})
-	return out, s.explain(err)
-}
 
 // Check reads the whole file and says whether it is sound: ErrDamaged, with the first findings, if it is not. It may take minutes on a
 // large one; writers are not held up. First it does what erasures still owe.

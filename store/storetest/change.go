@@ -30,6 +30,8 @@ func testClosed(t *testing.T, s Store) {
 		"Counts":          func() error { _, err := s.Counts(ctx); return err },
 		"MappingRevision": func() error { _, err := s.MappingRevision(ctx, "a", "b"); return err },
 		"InstallationKey": func() error { _, err := s.InstallationKey(ctx); return err },
+		"Model":           func() error { _, err := s.Model(ctx); return err },
+		"KeepModel":       func() error { return s.KeepModel(ctx, []byte("a")) },
 		"Check":           func() error { return s.Check(ctx) },
 		"EachCustomer": func() error {
 			return s.EachCustomer(ctx, func(*customer.Customer, []*customer.Record, []*customer.Interaction) error { return nil })

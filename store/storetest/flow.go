@@ -251,7 +251,23 @@ func testRevisions(t *testing.T, s Store) {
 	}
 }
 
+func model(t *testing.T, s Store) {
+	t.Helper()
+	for _, want := range []string{"", "one", "another"} {
+		if want != "" {
+			if err := s.KeepModel(t.Context(), []byte(want)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.Model(t.Context())
+		if err != nil || string(got) != want {
+			t.Errorf("the model is %q, want %q: %v", got, want, err)
+		}
+	}
+}
+
 func testInstallationKey(t *testing.T, s Store) {
+	model(t, s)
 	a, err := s.InstallationKey(t.Context())
 	b, err2 := s.InstallationKey(t.Context())
 	if err != nil || err2 != nil || len(a) != 32 || !bytes.Equal(a, b) || bytes.Equal(a, make([]byte, 32)) {

@@ -23,6 +23,8 @@ type Store interface {
 	Counts(ctx context.Context) (customer.Counts, error)
 	MappingRevision(ctx context.Context, source, version string) (int64, error)
 	InstallationKey(ctx context.Context) ([]byte, error)
+	Model(ctx context.Context) ([]byte, error)
+	KeepModel(ctx context.Context, model []byte) error
 	Check(ctx context.Context) error
 	Close() error
 }

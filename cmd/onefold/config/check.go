@@ -40,6 +40,9 @@ func (r *reader) check(c *Config) {
 	r.topic("topics.customers", c.Topics.Customers)
 	r.console(c.Console)
 	r.listeners(c)
+	if s := c.Match.Survey; s != AutomaticSurvey && s != ManualSurvey {
+		r.at("match.survey", "there is no such way", suggestion(s, []string{AutomaticSurvey, ManualSurvey}))
+	}
 	r.sources(c)
 	r.targets(c)
 	for _, name := range sortedKeys(c.Merge.Trust) {

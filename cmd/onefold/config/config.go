@@ -18,7 +18,7 @@ type Config struct {
 	Webhooks  Webhooks          `yaml:"webhooks" doc:"The door for systems that send webhooks."`
 	Topics    Topics            `yaml:"topics" doc:"Topics that Onefold writes."`
 	Merge     Merge             `yaml:"merge" doc:"Which value survives where sources disagree."`
-	Match     Match             `yaml:"match" doc:"Which records are the same party. Nothing to set in this version."`
+	Match     Match             `yaml:"match" doc:"Which records are the same party."`
 	Retention Retention         `yaml:"retention" doc:"How long things are kept."`
 	Console   Console           `yaml:"console" doc:"The API."`
 	Admin     Admin             `yaml:"admin" doc:"Health, readiness, metrics and profiles."`
@@ -62,7 +62,15 @@ type Merge struct {
 }
 
 // Match is the policy of identity.
-type Match struct{}
+type Match struct {
+	Survey string `yaml:"survey" format:"survey" doc:"When records are counted anew for the statistics of the model: automatic or manual."`
+}
+
+// When a survey comes.
+const (
+	AutomaticSurvey = "automatic" // at 500 records, and when there are four times as many as at the last
+	ManualSurvey    = "manual"    // when it is asked for
+)
 
 // Retention says how long things are kept.
 type Retention struct {
@@ -93,6 +101,7 @@ func raw() *Config {
 		Retention: Retention{DeadLetters: 720 * time.Hour},
 		Topics:    Topics{Customers: "onefold.customers"},
 		Webhooks:  Webhooks{Listen: "127.0.0.1:8081"},
+		Match:     Match{Survey: AutomaticSurvey},
 		Console:   Console{Listen: "127.0.0.1:8080"},
 		Admin:     Admin{Listen: "127.0.0.1:9100"},
 	}

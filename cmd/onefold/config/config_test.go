@@ -40,6 +40,7 @@ func TestSmallestFileHasEveryDefault(t *testing.T) {
 		Topics:    config.Topics{Customers: "onefold.customers"},
 		Retention: config.Retention{DeadLetters: 30 * 24 * time.Hour},
 		Webhooks:  config.Webhooks{Listen: "127.0.0.1:8081"},
+		Match:     config.Match{Survey: config.AutomaticSurvey},
 		Console:   config.Console{Listen: "127.0.0.1:8080"},
 		Admin:     config.Admin{Listen: "127.0.0.1:9100"},
 	}
@@ -116,7 +117,8 @@ func TestBrokenFiles(t *testing.T) {
 			`f.yaml:2:3: kafka.brokerz: there is no such key here (did you mean brokers?)`,
 		},
 		"far from anything": {"kafka: {zookeeper: a}\n", `f.yaml:1:9: kafka.zookeeper: there is no such key here (one of: brokers, listen, rack, tls, sasl)`},
-		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (nothing can be set here in this version)`},
+		"nothing to set":    {"match: {threshold: 3}\n", `f.yaml:1:9: match.threshold: there is no such key here (one of: survey)`},
+		"another survey":    {"match: {survey: automatik}\n", `f.yaml:1:9: match.survey: there is no such way (did you mean automatic?)`},
 		"twice":             {"data: a\nadmin: {}\ndata: b\n", `f.yaml:3:1: data: this key stands on line 1 already (keep one of the two)`},
 		"later": {
 			"store:\n  postgres: {}\nretention: {history: 1h}\n",

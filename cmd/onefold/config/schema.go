@@ -123,6 +123,8 @@ func narrow(p map[string]any, tag reflect.StructTag) {
 		pattern = TopicPattern + reference
 	case "mechanism":
 		pattern = "^(" + strings.Join(Mechanisms(), "|") + ")$" + reference
+	case "survey":
+		pattern = "^(" + AutomaticSurvey + "|" + ManualSurvey + ")$" + reference
 	case "scheme":
 		pattern = "^(" + strings.Join(WebhookSchemes(), "|") + ")$" + reference
 	case "checksum":
