@@ -53,6 +53,8 @@ type demo struct {
 	town    *simulation.Town
 	begun   time.Time
 	sent    atomic.Int64 // messages that the broker has acknowledged
+
+	surveyed bool // at the end
 }
 
 func (p *program) demoCommand() *cobra.Command {
@@ -229,10 +231,18 @@ func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
 			}
 			totals := d.service.ingest.Totals()
 			line.show(d.sent.Load(), totals, counts)
-			if d.exit && complete && totals.InFlight() == 0 && totals.Received >= d.sent.Load() && counts.Outbox == 0 {
-				line.end()
-				return d.finish(ctx, totals)
+			if !d.exit || !complete || totals.InFlight() != 0 || totals.Received < d.sent.Load() || counts.Outbox != 0 {
+				continue
 			}
+			if !d.surveyed { // the model is that of all records, however fast they came; what changes by it goes out, too
+				d.surveyed = true
+				if err := d.service.study.settle(ctx); err != nil {
+					return err
+				}
+				continue
+			}
+			line.end()
+			return d.finish(ctx, totals)
 		case <-ended:
 			return errors.New("the service ended by itself")
 		case <-ctx.Done():

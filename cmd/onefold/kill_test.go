@@ -145,6 +145,7 @@ func (in *installation) export(t *testing.T, events int) string {
 		done, left := in.progress(t)
 		return left == 0 && done >= int64(events)
 	})
+	in.ask(t, "match", "survey", "--wait") // where one came meanwhile, and was killed in the middle, must make no difference
 	return in.ask(t, "customer", "export", "--canonical")
 }
 
