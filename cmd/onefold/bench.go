@@ -62,7 +62,7 @@ type scenario func(ctx context.Context, dir string, messages []simulation.Messag
 
 func (p *program) benchCommand() *cobra.Command {
 	b := &bench{program: p}
-	c := &cobra.Command{Use: "bench", Short: "Measure this machine: map, plugin, resolve, ingest"}
+	c := &cobra.Command{Use: "bench", Short: "Measure this machine: map, plugin, resolve, ingest, sync"}
 	c.PersistentFlags().IntVar(&b.people, "people", 2000, "people of the simulated town")
 	c.PersistentFlags().IntVar(&b.events, "events", 10000, "messages a run")
 	c.PersistentFlags().Uint64Var(&b.seed, "seed", 1, "the same seed makes the same town")
@@ -71,6 +71,7 @@ func (p *program) benchCommand() *cobra.Command {
 	resolve.Flags().BoolVar(&b.memory, "memory", false, "in memory instead of the embedded store")
 	c.AddCommand(b.command("map", "Map messages with the shipped mappings, on all processors", b.messages, b.mapping), resolve,
 		b.command("plugin", "Map messages of one line of the old bank's feed in a process of its own, there and back", b.lines, b.plugin),
+		b.command("sync", "Bring customers to a target that answers at once, as many as there are messages", b.messages, b.writeBack),
 		b.command("ingest", "Take messages from the embedded broker into the embedded store", b.messages, b.ingest))
 	return c
 }
