@@ -1,5 +1,6 @@
 // Package adapters is the contract between Onefold and the outside world: a Source makes canonical changes of a
-// system's messages. Mapping files, Go code and plugins are three ways to fulfil it, and the pipeline cannot tell which it has.
+// system's messages, a Target is told of customers. Files, Go code and plugins are three ways to fulfil it, and the pipeline cannot
+// tell which it has.
 package adapters
 
 import (

@@ -12,6 +12,8 @@
 // wrong kind, cut off, too long or not text must end in a refusal with a class, never in a panic, in a guess or in an
 // error that quotes the message. A law that an adapter cannot keep is a bug of the adapter or of the law: none can be
 // switched off.
+//
+// RunTarget is the bar of targets, on a real connection to an imitation of the system.
 package adaptertest
 
 import (

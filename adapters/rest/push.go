@@ -44,14 +44,13 @@ func (p *push) write(ctx context.Context, f filling) (adapters.Receipt, bool) {
 	if p.File.update != nil && f.RemoteID != "" {
 		q, direct = p.File.update, true
 	}
-	o := p.send(ctx, q, []filling{f})
+	o := p.ask(ctx, q, []filling{f})
 	if direct && o.verdict == absent {
 		f.id += ".upsert" // another request than the first: who remembers ids would answer that it knows this one
 		q = p.File.single()
-		o = p.send(ctx, q, []filling{f})
+		o = p.ask(ctx, q, []filling{f})
 		f.Delivery = forgotten(f.Delivery)
 	}
-	p.strike(o)
 	if o.verdict != done {
 		return failed(f.Delivery, o), o.all
 	}
@@ -60,6 +59,13 @@ func (p *push) write(ctx context.Context, f filling) (adapters.Receipt, bool) {
 		return receipt[0], false
 	}
 	return told(f.Delivery, q.answer, o.tree), false
+}
+
+// ask is send, and counts what it comes to.
+func (p *push) ask(ctx context.Context, q *request, fs []filling) outcome {
+	o := p.send(ctx, q, fs)
+	p.strike(o)
+	return o
 }
 
 // forgotten is the delivery without an id that has turned out to name nobody.
@@ -81,15 +87,15 @@ func told(d *adapters.Delivery, a answer, tree any) adapters.Receipt {
 // mergeInto lets the target make one entry of two. An entry that is merged already, or gone, is as good: what is left of it is removed.
 func (p *push) mergeInto(ctx context.Context, f filling) (adapters.Receipt, bool) {
 	q := p.File.merge
-	if q == nil || f.Into == "" || f.Into == f.RemoteID {
+	if q == nil || f.Into == "" {
 		return p.removal(ctx, f)
 	}
 	f, o := p.known(ctx, q, f)
-	if o.verdict == absent {
+	if o.verdict == absent || f.RemoteID == f.Into {
 		return adapters.Receipt{}, false
 	}
 	if o.verdict == done {
-		o = p.send(ctx, q, []filling{f})
+		o = p.ask(ctx, q, []filling{f})
 	}
 	switch o.verdict {
 	case done:
@@ -101,7 +107,7 @@ func (p *push) mergeInto(ctx context.Context, f filling) (adapters.Receipt, bool
 }
 
 // removal takes an entry away. One that is not there is as good; where it may be there under another id than the one that was told, as
-// after a merge that somebody made there, it is looked for by ours.
+// after a merge that somebody made there, it is looked for by ours. The entry that it was to become part of stays.
 func (p *push) removal(ctx context.Context, f filling) (adapters.Receipt, bool) {
 	q := p.File.remove
 	if f.Erased && p.File.erase != nil {
@@ -110,13 +116,13 @@ func (p *push) removal(ctx context.Context, f filling) (adapters.Receipt, bool) 
 	told := f.RemoteID
 	f, o := p.known(ctx, q, f)
 	if o.verdict == done {
-		o = p.send(ctx, q, []filling{f})
+		o = p.ask(ctx, q, []filling{f})
 	}
 	if o.verdict == absent && q.remote && told != "" {
 		f.Delivery = forgotten(f.Delivery)
-		if f, o = p.known(ctx, q, f); o.verdict == done && f.RemoteID != told {
+		if f, o = p.known(ctx, q, f); o.verdict == done && f.RemoteID != told && f.RemoteID != f.Into {
 			f.id += ".again"
-			o = p.send(ctx, q, []filling{f})
+			o = p.ask(ctx, q, []filling{f})
 		}
 	}
 	if o.verdict == done || o.verdict == absent {
@@ -130,7 +136,7 @@ func (p *push) known(ctx context.Context, q *request, f filling) (filling, outco
 	if f.RemoteID != "" || !q.remote {
 		return f, outcome{verdict: done}
 	}
-	o := p.send(ctx, p.File.find, []filling{f})
+	o := p.ask(ctx, p.File.find, []filling{f})
 	if o.verdict != done {
 		return f, o
 	}
@@ -157,7 +163,6 @@ func (p *push) several(ctx context.Context, job []int) {
 	whole := fs[0]
 	whole.id = hex.EncodeToString(sum.Sum(nil)[:16])
 	o := p.sendBatch(ctx, q, whole, fs)
-	p.strike(o)
 	switch o.verdict {
 	case done:
 		receipts, silent := p.results(q, ds, o.tree, false)
@@ -187,6 +192,9 @@ func (p *push) results(q *request, ds []*adapters.Delivery, tree any, alone bool
 	read := func(at dots, of func(item any, n int) bool) {
 		all, _ := at.in(tree)
 		items, _ := all.([]any)
+		if q.answer.key == nil && len(items) != len(ds) { // nobody can tell whose they are
+			return
+		}
 		for i, item := range items {
 			for _, n := range q.answer.whose(item, i, by, alone) {
 				heard[n] = of(item, n) || heard[n]
@@ -273,5 +281,5 @@ func (q *request) refusal(d *adapters.Delivery, item any, v verdict) adapters.Re
 func (p *push) sendBatch(ctx context.Context, q *request, whole filling, fs []filling) outcome {
 	b := *q
 	b.body = func(out []byte, _ []filling) []byte { return q.body(out, fs) }
-	return p.send(ctx, &b, []filling{whole})
+	return p.ask(ctx, &b, []filling{whole})
 }

@@ -489,6 +489,55 @@ requests:
 	}
 }
 
+// Results without a key are in the order of the request; where there are more or fewer, none is anybody's.
+func TestResultsWithoutAKey(t *testing.T) {
+	f := loaded(t, `
+fields: {f: tier}
+requests:
+  upsert: {method: PUT, path: '/p/{customer}', body: '{body}', answer: {id: id}}
+  batch: {most: 10, method: POST, path: /b, body: {each: '{body}'}, answer: {results: ., id: id}}
+  remove: {method: DELETE, path: '/p/{customer}'}
+`)
+	for body, want := range map[string]string{
+		`[{"id": "1"}, {"id": "2"}]`: "1 2", `[{"id": "2"}]`: "p1 p2", `[{"id": "1"}, {"id": "2"}, {"id": "3"}]`: "p1 p2", `[]`: "p1 p2", "": "p1 p2",
+	} {
+		c := &calls{answer: func(_ int, r *http.Request) (int, string, string) {
+			if r.URL.Path == "/b" {
+				return 200, "Content-Type: application/json", body
+			}
+			id := map[string]string{upsert(1).Customer.String(): "p1", upsert(2).Customer.String(): "p2"}[strings.TrimPrefix(r.URL.Path, "/p/")]
+			return 200, "Content-Type: application/json", `{"id": "` + id + `"}`
+		}}
+		rs := push(t, target(t, rest.Config{File: f, URL: "https://crm.example", Transport: c}), upsert(1), upsert(2))
+		if got := rs[0].RemoteID + " " + rs[1].RemoteID; got != want || rs[0].Problem != nil || rs[1].Problem != nil {
+			t.Errorf("%s: ids %s, want %s", body, got, want)
+		}
+	}
+}
+
+// An entry that is already the one that stays is not removed for having become it.
+func TestMergeIntoItself(t *testing.T) {
+	f := shippedFile(t, "hubspot")
+	c := &calls{answer: func(_ int, r *http.Request) (int, string, string) {
+		if r.Method == http.MethodGet {
+			return 200, "Content-Type: application/json", `{"id": "8"}` // what was merged is found as what it has become
+		}
+		return 404, "", ""
+	}}
+	for remote, requests := range map[string]int{"8": 0, "": 1, "7": 3} {
+		c.asked = nil
+		d := adapters.Delivery{ID: "m", Op: adapters.Merge, Customer: customer.CustomerID{1}, RemoteID: remote, Into: "8"}
+		if r := push(t, target(t, rest.Config{File: f, URL: "https://crm.example", Transport: c}), d)[0]; r.Problem != nil || len(c.asked) != requests {
+			t.Errorf("remote id %q: %+v after %q", remote, r.Problem, c.asked)
+		}
+		for _, asked := range c.asked {
+			if strings.HasPrefix(asked, "DELETE https://crm.example/crm/v3/objects/contacts/8") {
+				t.Errorf("remote id %q: the entry that stays is removed", remote)
+			}
+		}
+	}
+}
+
 // Some systems say in the answer what HTTP has a status for.
 func TestAnswersThatSayOtherwise(t *testing.T) {
 	f := loaded(t, `
