@@ -183,7 +183,7 @@ func screens() map[string]string {
 	return map[string]string{
 		"overview": "/", "search": "/customers?q=ana", "nobody": "/customers", "customer": "/customers/" + one.String(),
 		"erased": "/customers/" + gone.String(), "letters": "/dead-letters", "letter": "/dead-letters/dead_1", "none": "/dead-letters?source=quiet",
-		"replay": "/replays/running", "tried": "/replays/tried", "sources": "/sources", "targets": "/targets", "missing": "/nothing",
+		"replay": "/replays/running", "tried": "/replays/tried", "sources": "/sources", "targets": "/targets", "target": "/targets/crm", "missing": "/nothing",
 	}
 }
 

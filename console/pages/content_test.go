@@ -192,7 +192,7 @@ func TestTheFlowTellsWhatHalts(t *testing.T) {
 	text := seen(a)
 	for _, want := range []string{
 		"Source shop has halted on 1 partition and waits for a person", "3 messages could not be applied", "10 received = 9 ended + 1 in flight",
-		"Target Ana: Ana, 5 customers wait", "1,234,567 records",
+		"Target Ana is down: 5 customers wait", "Target crm has refused 1 customer", "Source Ana is paused by Ana", "1,234,567 records",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the overview does not say %q: %s", want, text)

@@ -91,13 +91,15 @@ func newFlowMap(s *Status, samples []sample) flowMap {
 	for i := range targets {
 		t := &targets[i]
 		y := spread(i, len(targets), m.Height)
-		level := "ok"
-		if t.State != "ok" {
-			level = "bad"
+		level, note := t.level(), "all written"
+		if n := t.Waiting + t.Owed; n > 0 {
+			note = plural(n, "customer waits", "customers wait")
+		}
+		if level != "ok" {
+			note = t.State
 		}
 		m.Nodes = append(m.Nodes, node{
-			X: column(4), Y: y, Kind: "target", Name: t.Name, Detail: number(t.Held) + " held", Note: plural(t.Owed, "waits", "wait"),
-			Level: level, Link: "/targets",
+			X: column(4), Y: y, Kind: "target", Name: t.Name, Detail: number(t.Held) + " held", Note: note, Level: level, Link: "/targets",
 		})
 		m.Edges = append(m.Edges, newEdge(topic.X, topic.Y, column(4), y, math.NaN(), level))
 	}
@@ -120,6 +122,8 @@ func health(s *Source) (level, note string) {
 	switch n := s.Halted(); {
 	case n > 0:
 		return "bad", "halted on " + plural(int64(n), "partition", "partitions")
+	case s.Paused:
+		return "warn", "paused, lag " + number(s.Lag)
 	case s.Lag > 0:
 		return "ok", "lag " + number(s.Lag)
 	}

@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -8,6 +10,12 @@ import (
 
 	"github.com/onefold/onefold/event"
 )
+
+// Hand is who does with dead letters what people decide.
+type Hand interface {
+	// Discard lets the chosen letters go, a bounded number at once, and tells how many went and whether there are more.
+	Discard(ctx context.Context, w event.ReplayWish, why string) (gone int64, more bool, err error)
+}
 
 // Limits of the pages of dead letters (invariant 10).
 const (
@@ -141,18 +149,21 @@ func dump(b []byte) string {
 	return text
 }
 
-func (p *pages) sources(r *http.Request) (*view, error) {
-	s, err := p.Status(r.Context())
+// discard lets letters go for good that will never be of use, with the reason that a person gives; the store keeps who it was and why.
+func (p *pages) discard(r *http.Request) (*view, error) {
+	if no := p.operates(r); no != nil || p.Hand == nil {
+		return cmp.Or(no, p.noOperator()), nil
+	}
+	wish, err := p.wish(r)
 	if err != nil {
 		return nil, err
 	}
-	return &view{frame: frame{Title: "Sources", Section: "sources"}, body: sourcesPage(s, p.Now())}, nil
-}
-
-func (p *pages) targets(r *http.Request) (*view, error) {
-	s, err := p.Status(r.Context())
-	if err != nil {
+	why := strings.TrimSpace(r.PostForm.Get("reason"))
+	if why == "" {
+		return nil, event.Errorf(event.Permanent, "validation", "reason", "Say why they are to go: the reason is kept, the messages are not.")
+	}
+	if _, _, err := p.Hand.Discard(r.Context(), wish, why); err != nil {
 		return nil, err
 	}
-	return &view{frame: frame{Title: "Targets", Section: "targets"}, body: targetsPage(s)}, nil
+	return &view{to: query("/dead-letters", "source", wish.Source)}, nil
 }

@@ -172,13 +172,23 @@ func alarms(s *Status) (out []alarm) {
 			})
 		}
 	}
+	for i := range s.Sources {
+		if src := &s.Sources[i]; src.Paused {
+			out = append(out, alarm{"warn", "Source " + inert(src.Name) + " is paused by " + inertTo(src.PausedBy, 60), sourceAt(i), "See it"})
+		}
+	}
 	for _, reason := range s.Reasons {
 		out = append(out, alarm{"bad", inert(reason), "/sources", "Sources"})
 	}
 	for i := range s.Targets {
-		if t := &s.Targets[i]; t.State != "ok" {
-			text := "Target " + inert(t.Name) + ": " + inert(t.State) + ", " + plural(t.Owed, "customer waits", "customers wait")
-			out = append(out, alarm{"warn", text, "/targets", "Targets"})
+		t := &s.Targets[i]
+		if t.State != "ok" {
+			text := "Target " + inert(t.Name) + " is " + inert(t.State) + ": " + plural(t.Waiting+t.Owed, "customer waits", "customers wait")
+			out = append(out, alarm{t.level(), text, "/targets/" + escape(t.Name), "See why"})
+		}
+		if t.Refused > 0 {
+			text := "Target " + inert(t.Name) + " has refused " + plural(t.Refused, "customer", "customers")
+			out = append(out, alarm{"warn", text, "/targets/" + escape(t.Name), "See them"})
 		}
 	}
 	if n := s.Counts.DeadLetters; n > 0 {

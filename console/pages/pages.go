@@ -23,6 +23,9 @@ type Config struct {
 	Explain   Explain
 	Letters   Letters
 	Replays   Replays // nil: nobody replays
+	Hand      Hand    // nil: nobody discards
+	Flow      Flow    // nil: nobody pauses sources
+	Targets   Targets // nil: nothing is known of targets but their status
 	Status    func(context.Context) (*Status, error)
 	// Caller says who asks; nil: somebody who may do everything. What customers hold arrives as the caller may see it.
 	Caller func(*http.Request) Caller
@@ -94,8 +97,13 @@ func New(c Config) http.Handler {
 		"POST /replays/{id}/pause":       p.steer(event.ReplayPaused),
 		"POST /replays/{id}/resume":      p.steer(event.ReplayRunning),
 		"POST /replays/{id}/cancel":      p.steer(event.ReplayCancelled),
+		"POST /dead-letters/discard":     p.discard,
 		"GET /sources":                   p.sources,
+		"POST /sources/{name}/pause":     p.hold(true),
+		"POST /sources/{name}/resume":    p.hold(false),
 		"GET /targets":                   p.targets,
+		"GET /targets/{name}":            p.target,
+		"POST /targets/{name}/resync":    p.resync,
 		"/":                              p.nothing,
 	} {
 		mux.HandleFunc(pattern, p.serve(h, personal(pattern)))

@@ -43,6 +43,7 @@ type house struct {
 	masked  bool // and may not replay either
 	wished  []event.ReplayWish
 	steered []string
+	did     []string
 	now     time.Time
 	tick    time.Duration     // by which now goes on each time that the status is asked for
 	bits    []customer.Weight // of the explanation's steps
@@ -56,8 +57,11 @@ func newHouse(text string) *house {
 		Sources: []pages.Source{{
 			Name: "shop", Adapter: text, Topic: text, Received: 10, InFlight: 1, Applied: 5, Duplicate: 1, Stale: 1, Ignored: 1, Dead: 1, Lag: 7,
 			Partitions: []pages.Partition{{End: 5, LastTime: noon}, {Partition: 1, Halted: text, Error: text}, {Partition: 2, Error: text}},
-		}, {Name: text, Adapter: "square@1", Topic: "pos"}},
-		Targets: []pages.Target{{Name: text, State: text, Error: text, Owed: 5}, {Name: "crm", State: "ok", Held: 9}},
+		}, {Name: text, Adapter: "square@1", Topic: "pos", Paused: true, PausedBy: text, PausedAt: noon}},
+		Targets: []pages.Target{
+			{Name: text, State: "down", Reason: text, Since: noon, Until: noon, Owed: 5, Refused: 2},
+			{Name: "crm", State: "ok", Held: 9, Refused: 1},
+		},
 	}
 	return h
 }
@@ -215,6 +219,31 @@ func (h *house) Replay(_ context.Context, id string) (event.Replay, error) {
 	return x, nil
 }
 
+func (h *house) Discard(_ context.Context, w event.ReplayWish, why string) (int64, bool, error) {
+	h.wished = append(h.wished, w)
+	h.did = append(h.did, "discarded because "+why)
+	return 1, false, nil
+}
+
+func (h *house) Pause(_ context.Context, source, by string) error {
+	h.did = append(h.did, by+" paused "+source)
+	return nil
+}
+
+func (h *house) Resume(_ context.Context, source string) error {
+	h.did = append(h.did, "resumed "+source)
+	return nil
+}
+
+func (h *house) Refused(_ context.Context, _, _ string, limit int) ([]event.Receipt, error) {
+	return slices.Repeat([]event.Receipt{{Customer: one.String(), Reason: h.said, Error: h.said, Tries: 2, At: noon}}, limit), nil
+}
+
+func (h *house) Resync(_ context.Context, target string) error {
+	h.did = append(h.did, "resynced "+target)
+	return nil
+}
+
 func (h *house) Steer(_ context.Context, id string, to event.ReplayState) (event.Replay, error) {
 	h.steered = append(h.steered, id+" "+string(to))
 	return h.replay(id), nil
@@ -230,7 +259,7 @@ func (h *house) DeadLetter(_ context.Context, id string) (*event.DeadLetter, err
 
 func (h *house) handler(log io.Writer) http.Handler {
 	return pages.New(pages.Config{
-		Customers: h, Explain: h, Letters: h, Replays: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
+		Customers: h, Explain: h, Letters: h, Replays: h, Hand: h, Flow: h, Targets: h, Mask: func(b []byte) []byte { return []byte(strings.Repeat("x", len(b))) },
 		Caller: func(*http.Request) pages.Caller {
 			return pages.Caller{Name: "kim", Role: "steward", Sees: !h.masked, Operates: !h.masked}
 		},
@@ -325,6 +354,8 @@ func everyPage() [][2]string {
 		{"GET", "/replays/none"},
 		{"GET", "/sources"},
 		{"GET", "/targets"},
+		{"GET", "/targets/crm"},
+		{"GET", "/targets/none"},
 		{"GET", "/nothing"},
 	}
 }
@@ -652,6 +683,49 @@ func TestReplayIsSteeredByWhoOperates(t *testing.T) {
 	for _, path := range []string{"/dead-letters", "/dead-letters/dead_1", "/replays/running"} {
 		if a := get(t, h.handler(io.Discard), "GET", path); strings.Contains(a.text, `action="/replays`) {
 			t.Error(path, "shows what may not be done")
+		}
+	}
+}
+
+// What operators do is a form that is sent, never an address; and nobody else does it.
+func TestWhatOperatorsDo(t *testing.T) {
+	for path, one := range map[string]struct {
+		form url.Values
+		did  string
+		to   string
+	}{
+		"/sources/shop/pause":   {nil, "kim paused shop", "/sources"},
+		"/sources/shop/resume":  {nil, "resumed shop", "/sources"},
+		"/targets/crm/resync":   {nil, "resynced crm", "/targets/crm"},
+		"/dead-letters/discard": {url.Values{"group": {"g1"}, "reason": {" test data "}}, "discarded because test data", "/dead-letters"},
+	} {
+		h := newHouse("Ana")
+		if a := get(t, h.handler(io.Discard), "GET", path); a.Code == 303 || len(h.did) > 0 {
+			t.Error(path, "is done by an address alone")
+		}
+		if a := post(t, h.handler(io.Discard), path, one.form); a.Code != 303 || a.Header().Get("Location") != one.to || !slices.Equal(h.did, []string{one.did}) {
+			t.Error(path, a.Code, a.Header().Get("Location"), h.did)
+		}
+		h.masked, h.did = true, nil
+		if a := post(t, h.handler(io.Discard), path, one.form); a.Code != 403 || len(h.did) > 0 {
+			t.Error(path, "is done by who may not:", a.Code, h.did)
+		}
+		for _, page := range []string{"/sources", "/targets/crm", "/dead-letters?group=g1", "/dead-letters/dead_1"} {
+			if a := get(t, h.handler(io.Discard), "GET", page); len(a.forms(path)) > 0 {
+				t.Error(page, "offers what may not be done:", path)
+			}
+		}
+	}
+	h := newHouse("Ana")
+	if a := post(t, h.handler(io.Discard), "/dead-letters/discard", url.Values{"group": {"g1"}, "reason": {"  "}}); a.Code != 400 || len(h.did) > 0 {
+		t.Error("letters go without a reason:", a.Code)
+	}
+	for page, action := range map[string]string{
+		"/sources": "/sources/shop/pause", "/targets/crm": "/targets/crm/resync", "/dead-letters?group=g1": "/dead-letters/discard",
+		"/dead-letters/dead_1": "/dead-letters/discard",
+	} {
+		if a := get(t, h.handler(io.Discard), "GET", page); len(a.forms(action)) != 1 {
+			t.Error(page, "does not offer", action)
 		}
 	}
 }

@@ -28,32 +28,45 @@ func (p *pages) recent(r *http.Request) []event.Replay {
 	return all[:min(len(all), maxReplays)]
 }
 
-// operates refuses whoever may not replay.
+// operates refuses whoever may not replay, discard, pause or write again.
 func (p *pages) operates(r *http.Request) *view {
-	if p.Replays != nil && p.caller(r).Operates {
+	if p.caller(r).Operates {
 		return nil
 	}
+	return p.noOperator()
+}
+
+func (p *pages) noOperator() *view {
 	return &view{
-		frame: frame{Title: "Not yours to do", Section: "dead"}, status: http.StatusForbidden,
-		body: trouble("Your role does not replay dead letters", "An operator can."),
+		frame: frame{Title: "Not yours to do"}, status: http.StatusForbidden, body: trouble("Your role does not do this", "An operator can."),
 	}
 }
 
-// replay begins a replay of one letter, of a cause, of a source or of all, as the form says, and leads to its page. Nothing is lost by
-// it: a letter goes in the transaction of its effect, and one that fails again stays.
-func (p *pages) replay(r *http.Request) (*view, error) {
-	if no := p.operates(r); no != nil {
-		return no, nil
-	}
+// wish reads which letters a form chooses: one, those of a cause or of a source, or all. All must be said.
+func (p *pages) wish(r *http.Request) (event.ReplayWish, error) {
 	if err := r.ParseForm(); err != nil {
-		return nil, event.Errorf(event.Permanent, "validation", "", "the form cannot be read: send it from the page")
+		return event.ReplayWish{}, event.Errorf(event.Permanent, "validation", "", "the form cannot be read: send it from the page")
 	}
 	f := r.PostForm
-	wish := event.ReplayWish{
-		Letter: f.Get("letter"), Source: f.Get("source"), Group: f.Get("group"), DryRun: f.Get("try") == "true",
-		Author: cmp.Or(p.caller(r).Name, "console"), // without tokens nobody has to say who he is
-	}
+	wish := event.ReplayWish{Letter: f.Get("letter"), Source: f.Get("source"), Group: f.Get("group"), Author: p.author(r)}
 	wish.All = wish.Letter == "" && wish.Source == "" && wish.Group == "" && f.Get("all") == "true"
+	return wish, nil
+}
+
+// author names who does something. Without tokens nobody has to say who he is.
+func (p *pages) author(r *http.Request) string { return cmp.Or(p.caller(r).Name, "console") }
+
+// replay begins a replay, and leads to its page. Nothing is lost by it: a letter goes in the transaction of its effect, and one that
+// fails again stays.
+func (p *pages) replay(r *http.Request) (*view, error) {
+	if no := p.operates(r); no != nil || p.Replays == nil {
+		return cmp.Or(no, p.noOperator()), nil
+	}
+	wish, err := p.wish(r)
+	if err != nil {
+		return nil, err
+	}
+	wish.DryRun = r.PostForm.Get("try") == "true"
 	begun, err := p.Replays.Start(r.Context(), wish)
 	if err != nil {
 		return nil, err
@@ -80,8 +93,8 @@ func (p *pages) replayed(r *http.Request) (*view, error) {
 // steer pauses, resumes or cancels a replay, and leads back to it.
 func (p *pages) steer(to event.ReplayState) handler {
 	return func(r *http.Request) (*view, error) {
-		if no := p.operates(r); no != nil {
-			return no, nil
+		if no := p.operates(r); no != nil || p.Replays == nil {
+			return cmp.Or(no, p.noOperator()), nil
 		}
 		found, err := p.Replays.Steer(r.Context(), r.PathValue("id"), to)
 		if err != nil {

@@ -31,6 +31,10 @@ type Source struct {
 	Ignored    int64
 	Dead       int64
 	Lag        int64 // messages on the topic that have not taken effect
+	LagSeconds int64
+	Paused     bool // at a person's wish
+	PausedBy   string
+	PausedAt   time.Time
 	Partitions []Partition
 }
 
@@ -60,9 +64,26 @@ type Partition struct {
 
 // Target is how one system is that customers are written to.
 type Target struct {
-	Name  string
-	State string // ok, or a word for what keeps it
-	Held  int64  // customers that it holds as they are
-	Owed  int64  // customers that wait
-	Error string
+	Name    string
+	State   string // ok throttled down auth
+	Reason  string // why it is held, for a person
+	Since   time.Time
+	Until   time.Time // it is left alone
+	Last    time.Time // it last took a customer
+	Waiting int64     // customers that have changed and were not looked at for it
+	Held    int64     // customers that it holds as they are
+	Owed    int64     // those that are on their way, or tried again
+	Refused int64
+	Removed int64
+}
+
+// level answers how serious the state of a target is.
+func (t *Target) level() string {
+	switch t.State {
+	case "ok":
+		return "ok"
+	case "throttled":
+		return "warn"
+	}
+	return "bad"
 }

@@ -199,7 +199,7 @@ func query(path string, pairs ...string) string {
 type timeOf = time.Time
 
 // escape answers an id as a piece of an address.
-func escape(id string) string { return url.PathEscape(id) }
+func escape(id string) string { return url.PathEscape(id[:min(len(id), maxParameter)]) }
 
 // place3 names where a message stands.
 func place3(topic string, partition int32, offset int64) string {
