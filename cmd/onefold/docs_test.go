@@ -75,10 +75,11 @@ func TestDocumentedConfigurations(t *testing.T) {
 
 // The page of metrics has a line for each that the service exports, with its type, labels and meaning, and no other.
 func TestDocumentedMetrics(t *testing.T) {
-	in := serve(t, configured(t, t.TempDir(), strings.Replace(hooked, "%s", "", 1)+selfPlugged(t)))
+	in := serve(t, configured(t, t.TempDir(), strings.Replace(hooked, "%s", "", 1)+selfPlugged(t)+aimed))
 	eventually(t, 20*time.Second, "partitions are assigned", func() bool {
 		_, body := fetch(t, in.Admin+"/metrics")
-		return strings.Contains(body, "onefold_kafka_consumer_lag_records{") && strings.Contains(body, "onefold_adapter_info{")
+		return strings.Contains(body, "onefold_kafka_consumer_lag_records{") && strings.Contains(body, "onefold_adapter_info{") &&
+			strings.Contains(body, "onefold_target_customers{")
 	})
 	_, body := fetch(t, in.Admin+"/metrics")
 	exported := exposed(body)

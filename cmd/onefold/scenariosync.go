@@ -59,7 +59,8 @@ func (b *bench) writeBack(ctx context.Context, dir string, messages []simulation
 		}
 	}
 	target := &prompt{File: file}
-	flow := writeback.New(writeback.Config{Name: "bench", Key: []byte("the key of a bench is no secret"), Now: b.now}, target, store, quiet(), nil)
+	c := writeback.Config{Name: "bench", Key: []byte("the key of a bench is no secret"), Now: b.now}
+	flow := writeback.New(c, target, store, quiet(), nil)
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	return func() (Sink, error) {

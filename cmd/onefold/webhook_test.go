@@ -36,6 +36,9 @@ const hookSecret = "shpss_a secret of a shop"
 const hooked = "webhooks: {listen: '127.0.0.1:0'%s}\nsources:\n" +
 	"  shop-eu: {adapter: shopify, topic: shop-eu.webhooks, webhook: {scheme: shopify, secrets: ['" + hookSecret + "']}}\n"
 
+// aimed is a target that nobody answers at; it has nothing to be told.
+const aimed = "targets: {crm: {adapter: rest, target: cardbox, url: 'http://127.0.0.1:9'}}\n"
+
 // posted posts a webhook as Shopify does.
 func posted(t *testing.T, client *http.Client, address string, id int64, email, secret string) int {
 	t.Helper()
