@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 // What pages load stands in this folder: our own style and script, and htmx and uPlot as their makers published them, each under its
@@ -21,9 +22,10 @@ var files embed.FS
 type shelf struct{ assets map[string]asset }
 
 type asset struct {
-	kind         string
-	print        string
-	plain, small []byte // as it is, and compressed
+	kind  string
+	print string
+	plain []byte
+	small func() []byte // compressed, when it is asked for the first time
 }
 
 func newShelf() *shelf {
@@ -37,16 +39,21 @@ func newShelf() *shelf {
 		if err != nil {
 			panic(err) // so is the file
 		}
-		var small bytes.Buffer
-		z, _ := gzip.NewWriterLevel(&small, gzip.BestCompression)
-		_, _ = z.Write(plain)
-		_ = z.Close() // a buffer takes everything
 		sum := sha256.Sum256(plain)
 		s.assets[e.Name()] = asset{
-			kind: kindOf(e.Name()), print: base64.RawURLEncoding.EncodeToString(sum[:9]), plain: plain, small: small.Bytes(),
+			kind: kindOf(e.Name()), print: base64.RawURLEncoding.EncodeToString(sum[:9]), plain: plain,
+			small: sync.OnceValue(func() []byte { return compress(plain) }),
 		}
 	}
 	return s
+}
+
+func compress(plain []byte) []byte {
+	var small bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&small, gzip.BestCompression)
+	_, _ = z.Write(plain)
+	_ = z.Close() // a buffer takes everything
+	return small.Bytes()
 }
 
 // address answers where an asset is.
@@ -70,7 +77,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := a.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		head.Set("Content-Encoding", "gzip")
-		body = a.small
+		body = a.small()
 	}
 	_, _ = w.Write(body) // a reader that has gone away is nobody's error
 }
