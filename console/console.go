@@ -29,6 +29,7 @@ type Config struct {
 	Flow        Flow
 	Model       Model
 	Door        *access.Door // who is let in; nil: a door without tokens
+	Republish   func(context.Context) (*Republished, error)
 	Now         func() time.Time
 	Log         *slog.Logger
 }
@@ -171,6 +172,7 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/why-not":                  get(a.whyNot, "a", "b"),
 		root + "/what-if":                  {http.MethodPost: {handle: a.whatIf, roles: steward}},
 		root + "/export":                   {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
+		root + "/publish":                  {http.MethodPost: {handle: a.publish, long: true}},
 		root + "/decisions":                {http.MethodPost: {handle: a.decide, roles: steward}},
 		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo, roles: steward}},
 		root + "/dead-letters":             get(a.letters, "source", "group", "since", "until", "after", "limit"),

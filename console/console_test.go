@@ -324,8 +324,12 @@ func status(context.Context) (*console.Status, error) {
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
 		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
-		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Republish: republish, Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
+}
+
+func republish(context.Context) (*console.Republished, error) {
+	return &console.Republished{Customers: 3, TakenBack: 1}, nil
 }
 
 // call asks the API as a program on this machine does.

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
@@ -191,4 +192,23 @@ func (s *stream) Write(b []byte) (int, error) {
 	}
 	extend(s.deadlines, Patience)
 	return s.w.Write(b)
+}
+
+// Republished is what left once more.
+type Republished struct {
+	Customers int64 `json:"customers"` // customers, aliases and tombstones
+	TakenBack int64 `json:"takenBack"` // ids on the topic that nobody knows
+}
+
+// publishing is how long it may take that everything is put into the outbox.
+const publishing = time.Hour
+
+func (a *api) publish(w http.ResponseWriter, r *http.Request) error {
+	extend(http.NewResponseController(w), publishing)
+	done, err := a.Republish(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, done)
+	return nil
 }

@@ -41,6 +41,7 @@ func examples() map[string]string {
 		"GET /api/v1/customers/{id}/why-value":    one.String() + " ?path=givenName",
 		"POST /api/v1/what-if":                    `{"source":"shop","key":"1","values":{"givenName":"Ana","email[1]":"ana@example.com"}}`,
 		"GET /api/v1/export":                      "",
+		"POST /api/v1/publish":                    "",
 		"POST /api/v1/decisions":                  `{"kind":"same","a":"shop/1","b":"bank/A/2","author":"kim"}`,
 		"POST /api/v1/decisions/{id}/undo":        `dec_1 {"author":"kim"}`,
 		"GET /api/v1/dead-letters":                "",

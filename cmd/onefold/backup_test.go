@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	_ "modernc.org/sqlite" // the driver: a second program that opens the store, as an operator's sqlite3 does
+
+	"github.com/onefold/onefold/customer"
 )
 
 // A backup that is made while the service takes messages in, restored into an empty folder after a disaster that left nothing: messages that
@@ -190,5 +193,27 @@ func TestBackupOfAStoppedService(t *testing.T) {
 	eventually(t, 20*time.Second, "a message that comes later has its effect", func() bool { return len(moved.find(t, "bea@example.com")) == 1 })
 	if src := moved.source(t); len(src.Partitions) == 0 || src.Partitions[0].Halted != "" {
 		t.Errorf("%+v", src)
+	}
+}
+
+// After a restore the topic of customers says what the store says: ids that nobody knows any more are taken back, and everybody leaves once
+// more.
+func TestPublishAll(t *testing.T) {
+	in := serve(t, configured(t, t.TempDir(), shopOnly))
+	produce(t, in.Broker, ana(1, "ana@example.com"))
+	eventually(t, 20*time.Second, "the customer is published", func() bool { return len(published(t, in.Broker, "onefold.customers")) == 1 })
+	id := in.find(t, "ana@example.com")[0].ID.String()
+	stranger := customer.CustomerID{1, 2, 3}.String()
+	produce(t, in.Broker, &kgo.Record{Topic: "onefold.customers", Key: []byte(stranger), Value: []byte(`{"id":"` + stranger + `"}`)},
+		&kgo.Record{Topic: "onefold.customers", Key: []byte(id), Value: []byte(`{"id":"` + id + `","version":99}`)})
+	if out := in.ask(t, "customer", "publish", "--all"); !strings.Contains(out, "1 customers, aliases and tombstones leave once more, 1 unknown ids") {
+		t.Error(out)
+	}
+	eventually(t, 20*time.Second, "the topic says what the store says", func() bool {
+		all := published(t, in.Broker, "onefold.customers")
+		return len(all) == 1 && strings.Contains(string(all[id]), "Silva")
+	})
+	if _, errs, code := typed(t, "", "customer", "publish", "--server", in.API); code != exitConfig {
+		t.Error(code, errs)
 	}
 }

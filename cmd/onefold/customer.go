@@ -18,7 +18,7 @@ import (
 func (p *program) customerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "customer", Short: "Find, explain, export, join and split customers of the running service"}
 	c.AddCommand(p.findCommand(), p.getCommand(), p.whyCommand(), p.whyNotCommand(), p.howCommand(), p.whyValueCommand(),
-		p.whatIfCommand(), p.exportCommand(),
+		p.whatIfCommand(), p.exportCommand(), p.publishCommand(),
 		p.decisionCommand("merge", customer.Same, "Say that two parties are the same: A and B are customer ids, record ids or source/key"),
 		p.decisionCommand("split", customer.NotSame, "Say that two records are not the same party: A and B are record ids or source/key"),
 		p.undoCommand())

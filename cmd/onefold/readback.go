@@ -32,6 +32,19 @@ func (earliest) Claim(_ context.Context, source, topic string, partitions []int3
 // readback reads a topic from its beginning to where it ends now, and answers the newest value of each key: what a compacted topic
 // means to whoever reads it. A tombstone removes its key.
 func readback(ctx context.Context, client *kafka.Client, topic string) (map[string][]byte, error) {
+	newest := map[string][]byte{}
+	err := reread(ctx, client, topic, func(m *event.Message) {
+		if m.Value == nil {
+			delete(newest, string(m.Key))
+			return
+		}
+		newest[string(m.Key)] = m.Value
+	})
+	return newest, err
+}
+
+// reread hands on every message of a topic from its beginning to where it ends now.
+func reread(ctx context.Context, client *kafka.Client, topic string, each func(*event.Message)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	sub := kafka.NewSubscriber(client, earliest{}, map[string]string{topic: "readback"},
 		kafka.SubscriberOptions{MaxWait: 20 * time.Millisecond})
@@ -39,32 +52,26 @@ func readback(ctx context.Context, client *kafka.Client, topic string) (map[stri
 	defer cancel()
 	messages, err := sub.Subscribe(ctx, topic)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	newest := map[string][]byte{}
 	done := time.NewTicker(20 * time.Millisecond)
 	defer done.Stop()
 	for {
 		select {
 		case frame, open := <-messages:
 			if !open {
-				return nil, ctx.Err()
+				return ctx.Err()
 			}
-			m := event.FromContext(frame.Context())
-			switch {
-			case m.Blank:
-			case m.Value == nil:
-				delete(newest, string(m.Key))
-			default:
-				newest[string(m.Key)] = m.Value
+			if m := event.FromContext(frame.Context()); !m.Blank {
+				each(m)
 			}
 			frame.Ack()
 		case <-done.C:
 			if caughtUp(sub.State()) {
-				return newest, nil
+				return nil
 			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }

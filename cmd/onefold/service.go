@@ -152,7 +152,8 @@ func (s *service) brokerAddress() string {
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
 		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
-		Hand: s.replays, Status: s.status, Flow: flow{s}, Model: s.study, Targets: desk{s}, Door: s.gate, Now: s.now,
+		Hand: s.replays, Status: s.status, Flow: flow{s}, Model: s.study, Targets: desk{s}, Door: s.gate,
+		Republish: s.republish, Now: s.now,
 		Log: s.log.With("component", "console"),
 	})
 }

@@ -193,3 +193,34 @@ func (s *Store) choose(target string, is func(*event.Receipt) bool) ([]event.Rec
 	}
 	return out, s.alive()
 }
+
+// Republish has every customer leave once more as it is now: an entry of the outbox for each whose newest version does not wait there
+// already, aliases and tombstones with them. It answers how many. Targets are not given them again.
+func (s *Store) Republish(context.Context) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.alive(); err != nil {
+		return 0, err
+	}
+	waits := map[string]bool{}
+	for _, e := range s.outbox {
+		waits[e.ID] = true
+	}
+	var n int64
+	for _, id := range slices.SortedFunc(maps.Keys(s.customers), func(a, b customer.CustomerID) int { return slices.Compare(a[:], b[:]) }) {
+		c := s.customers[id]
+		if waits[c.PublishedID()] {
+			continue
+		}
+		value, err := c.Published()
+		if err != nil {
+			return n, err
+		}
+		s.seq++
+		s.outbox = append(s.outbox, customer.OutboxEntry{
+			Seq: s.seq, ID: c.PublishedID(), Customer: id, Version: c.Version, Time: c.UpdatedAt, Value: value,
+		})
+		n++
+	}
+	return n, nil
+}

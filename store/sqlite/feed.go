@@ -325,3 +325,43 @@ func (s *Store) KeepModel(ctx context.Context, model []byte) error {
 	_, err := s.writer.ExecContext(ctx, upsert, model)
 	return s.explain(err)
 }
+
+// republished is how many customers are put into the outbox in one transaction: others write between.
+const republished = 5_000
+
+// Republish has every customer leave once more as it is now: an entry of the outbox for each whose newest version does not wait there
+// already, aliases and tombstones with them. It answers how many. Targets are not given them again.
+func (s *Store) Republish(ctx context.Context) (int64, error) {
+	var all int64
+	for last := int64(0); ; {
+		n, to, err := s.republish(ctx, last)
+		if all += n; err != nil || to == last {
+			return all, err
+		}
+		last = to
+	}
+}
+
+func (s *Store) republish(ctx context.Context, after int64) (n, last int64, err error) {
+	raw, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, after, s.explain(err)
+	}
+	defer func() { _ = raw.Rollback() }()
+	const end = "SELECT coalesce(max(r), ?1) FROM (SELECT rowid AS r FROM customer WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)"
+	if err := raw.QueryRowContext(ctx, end, after, republished).Scan(&last); err != nil {
+		return 0, after, s.explain(err)
+	}
+	done, err := raw.ExecContext(ctx, `INSERT INTO outbox (customer, version) SELECT id, version FROM customer
+		WHERE rowid > ?1 AND rowid <= ?2 AND (id, version) NOT IN (SELECT customer, version FROM outbox) ORDER BY rowid`, after, last)
+	if err != nil {
+		return 0, after, s.explain(err)
+	}
+	if n, err = done.RowsAffected(); err != nil {
+		return 0, after, s.explain(err)
+	}
+	if err := raw.Commit(); err != nil {
+		return 0, after, s.explain(err)
+	}
+	return n, last, nil
+}

@@ -24,6 +24,7 @@ type Leaving interface {
 	RefusedReceipts(ctx context.Context, target, after string, limit int) ([]event.Receipt, error)
 	CountReceipts(ctx context.Context, target string) (map[event.ReceiptState]int64, error)
 	Renew(ctx context.Context, target string) error
+	Republish(ctx context.Context) (int64, error)
 }
 
 // fed reads the feed whole, a few at a time.

@@ -178,7 +178,8 @@ func view(t *testing.T, s Store, fn func(customer.View) error) {
 // same compares what was read with what was written; an absent list and an empty one are the same.
 func same(t *testing.T, what string, want, got any) {
 	t.Helper()
-	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(event.DeadLetter{}, "Revision", "Size"),
+	opts := cmp.Options{
+		cmpopts.EquateEmpty(), cmpopts.IgnoreFields(event.DeadLetter{}, "Revision", "Size"),
 		cmp.Comparer(func(a, b customer.Amount) bool { return a.String() == b.String() }),
 	}
 	if diff := cmp.Diff(want, got, opts); diff != "" {
