@@ -190,34 +190,6 @@ func testOutbox(t *testing.T, s Store) {
 	testRepublish(t, s, last[0].Seq)
 }
 
-// testRepublish: all that was published leaves once more as it is now, with aliases and tombstones; what waits already does not wait twice.
-func testRepublish(t *testing.T, s Store, upTo int64) {
-	t.Helper()
-	if n, err := s.Republish(t.Context()); n != 1 || err != nil { // two wait in their newest version, and one waits alone
-		t.Errorf("%d are put into the outbox beside those that wait: %v", n, err)
-	}
-	if err := s.Published(t.Context(), upTo); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Published(t.Context(), upTo+1); err != nil {
-		t.Fatal(err)
-	}
-	n, err := s.Republish(t.Context())
-	all, err2 := s.Pending(t.Context(), upTo+1, 100)
-	if err := errors.Join(err, err2); err != nil || n != 4 || len(all) != 4 {
-		t.Fatalf("%d are put into the outbox, %d wait: %v", n, len(all), err)
-	}
-	tombs := 0
-	for _, e := range all {
-		if e.Value == nil {
-			tombs++
-		}
-	}
-	if tombs != 1 {
-		t.Errorf("%d tombstones leave once more", tombs)
-	}
-}
-
 func testDeadLetters(t *testing.T, s Store) {
 	letter := func(id, source string, n int) event.DeadLetter {
 		return event.DeadLetter{
