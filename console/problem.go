@@ -45,7 +45,9 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &over):
-		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: fmt.Sprintf("the request is larger than %d KiB", over.Limit>>10)}
+		return &Problem{
+			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: fmt.Sprintf("the request is larger than %d KiB", over.Limit>>10),
+		}
 	case errors.Is(err, customer.ErrNotFound):
 		p := &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "nothing is known under that name"}
 		if errors.As(err, &e) {

@@ -98,6 +98,16 @@ type Advance struct {
 	Expect   int64 // where the position must stand now
 }
 
+// Intent is what a process has told before it did it, so that the next one knows what it was about when it was killed.
+type Intent struct {
+	Partition
+	// Mark is the offset before which messages may have been tried. -1 where whoever tried them has come to its end.
+	Mark int64 `json:"mark"`
+	// Trying is the message that was tried alone last, and Tries how often that began without being taken back.
+	Trying int64 `json:"trying"`
+	Tries  int   `json:"tries"`
+}
+
 // TimeFits tells whether an instant can be written as RFC 3339, and so as JSON: in UTC it is in the years 1 to 9999.
 func TimeFits(t time.Time) bool {
 	year := t.UTC().Year()

@@ -172,6 +172,7 @@ func (s *Sequencer) end(t *ticket, r event.Result, now time.Time) {
 	l.taken--
 	s.free(t)
 	t.finish(nil)
+	s.turnGate()
 }
 
 // bury makes a dead letter of a message that cannot be absorbed.

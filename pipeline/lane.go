@@ -32,6 +32,8 @@ type lane struct {
 	ready    int            // how many behind those are mapped, without one between that is not
 	last     int64          // offset that was delivered last
 	counted  int64          // offset up to which messages were counted as received, over all claims of the partition
+	noted    int64          // offset before which the store knows that messages may be tried
+	suspects int            // messages that are tried alone
 	held     int            // messages that wait for their next try
 	holding  error          // why the last of them does
 	closed   error          // why nothing more is taken
@@ -50,6 +52,10 @@ type ticket struct {
 
 	ready, held, finished bool // guarded by Sequencer.mu
 	dead                  bool // made a dead letter by bisecting
+
+	// Of the gate: it is tried alone, it is let in, it waits outside for its next try. Guarded by Sequencer.mu but for suspect, which stays.
+	suspect, inside, resting bool
+	ahead                    bool // it goes further than the store knows; of whoever takes it in
 }
 
 // load is an amount of work.
@@ -105,6 +111,7 @@ func (s *Sequencer) arrive(source string, msg *message.Message) {
 	for !s.enter(msg.Context(), t) {
 		<-in.room
 	}
+	s.note(msg.Context(), t)
 }
 
 func size(m *event.Message) int64 {
@@ -147,6 +154,11 @@ func (s *Sequencer) enter(ctx context.Context, t *ticket) bool {
 		s.unfinished++
 		p.messages++
 		p.bytes += t.bytes
+		t.ahead = s.intents != nil && !t.message.Blank && t.message.Offset >= l.noted
+		if t.suspect = !t.message.Blank && t.message.Offset < s.gate.marks[l.position.Partition]; t.suspect {
+			s.gate.suspects++
+			l.suspects++
+		}
 		s.count(l, t)
 	}
 	return true
@@ -234,11 +246,17 @@ func (s *Sequencer) cut(l *lane, keep int, err error) {
 	l.queue = l.queue[:keep]
 	l.taken = min(l.taken, keep)
 	l.ready = min(l.ready, keep-l.taken)
+	s.turnGate()
 }
 
 // free takes a ticket out of what its source has in flight.
 func (s *Sequencer) free(t *ticket) {
 	s.unhold(t)
+	s.outGate(t)
+	if t.suspect {
+		s.gate.suspects--
+		t.lane.suspects--
+	}
 	s.unfinished--
 	p := &t.inlet.pending
 	p.messages--

@@ -48,7 +48,7 @@ const other = "other"
 
 // reasons are the codes of dead letters.
 func reasons() []string {
-	return []string{"decode", "schema", "mapping", "validation", "too_large", "plugin", "internal", other}
+	return []string{"decode", "schema", "mapping", "validation", "too_large", "plugin", "killed", "internal", other}
 }
 
 // refusals are the codes of what cannot be published for good.

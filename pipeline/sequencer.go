@@ -26,6 +26,7 @@ type Sequencer struct {
 	committed func()
 	log       *slog.Logger
 	metrics   *Metrics
+	intents   IntentStore       // nil: nothing is remembered across the death of the process
 	inlets    map[string]*inlet // by source; not changed after construction
 
 	woken    chan struct{} // 1: there is something to gather
@@ -42,7 +43,8 @@ type Sequencer struct {
 	since      time.Time                 // when the oldest of it became so; zero: it has waited enough
 	failing    error                     // why the last try to absorb failed; nil where it went well
 	fault      error                     // what ended the run
-	drained    bool                      // nothing more is taken
+	gate       gate
+	drained    bool // nothing more is taken
 }
 
 func newSequencer(c IngestConfig, a Absorber, log *slog.Logger, m *Metrics) *Sequencer {
@@ -50,6 +52,7 @@ func newSequencer(c IngestConfig, a Absorber, log *slog.Logger, m *Metrics) *Seq
 		absorber: a, positions: c.Positions, limits: c.Limits, now: c.Now, committed: c.Committed, log: log, metrics: m,
 		backoff: newBackoff(c.Limits.RetryMin, c.Limits.RetryMax, c.Jitter),
 		inlets:  map[string]*inlet{}, lanes: map[event.Partition]*lane{},
+		intents: c.Intents, gate: gate{marks: map[event.Partition]int64{}, waiting: map[*ticket]chan struct{}{}},
 		woken: make(chan struct{}, 1), draining: make(chan struct{}), failed: make(chan struct{}),
 	}
 	for i := range c.Sources {
@@ -194,7 +197,7 @@ func (s *Sequencer) linger(ctx context.Context) bool {
 		if s.idle() {
 			rest = min(rest, s.limits.Linger/quietShare-now.Sub(s.arrived))
 		}
-		enough := s.full() || s.since.IsZero() || rest <= 0
+		enough := s.full() || s.since.IsZero() || rest <= 0 || s.gate.alone != nil // what is tried alone has nobody to wait for
 		s.mu.Unlock()
 		if some && enough {
 			return true

@@ -157,7 +157,9 @@ func (p *program) deadNotesCommand() *cobra.Command {
 		if err := p.ask(c.Context(), http.MethodGet, "/dead-letters/notes", query, nil, &found); err != nil {
 			return err
 		}
-		l := listing{columns: []string{"at", "action", "letter", "source", "where", "was", "by", "why"}, items: found.Notes, empty: "nobody did anything"}
+		l := listing{
+			columns: []string{"at", "action", "letter", "source", "where", "was", "by", "why"}, items: found.Notes, empty: "nobody did anything",
+		}
 		for _, n := range found.Notes {
 			where := fmt.Sprintf("%s/%d/%d %s", n.Topic, n.Partition, n.Offset, n.Part)
 			l.rows = append(l.rows, []string{moment(n.At), n.Action, n.Letter, n.Source, strings.TrimSpace(where), n.Reason, n.By, n.Why})

@@ -15,12 +15,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/onefold/onefold/plugins"
 )
 
 // asProgram makes this test binary be the program: tests that kill it start it so.
 const asProgram = "ONEFOLD_TEST_BE_THE_PROGRAM"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == asKiller {
+		plugins.Serve(killer{})
+		os.Exit(0)
+	}
 	// The environment of a plugin is empty, so arguments say that it is to be one.
 	if os.Getenv(asProgram) != "" || len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
 		os.Exit(process())

@@ -322,7 +322,7 @@ func (s *service) openFlow(context.Context) error {
 	s.relay = pipeline.NewRelay(pipeline.RelayConfig{Topic: s.config.Topics.Customers, Now: s.now},
 		s.store, s.publisher, s.log.With("component", "relay"), m)
 	s.ingest = pipeline.NewIngest(pipeline.IngestConfig{
-		Sources: s.sources, Positions: positions, Committed: s.wake, Now: s.now,
+		Sources: s.sources, Positions: positions, Intents: s.store, Committed: s.wake, Now: s.now,
 	}, s.subscriber, &s.loads, s.log.With("component", "ingest"), m)
 	s.replays = replay.New(replay.Config{
 		Flow: s.ingest, Letters: s.store, Store: s.store, Handled: m.Handled, Now: s.now, NewID: newReplayID,

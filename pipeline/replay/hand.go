@@ -16,8 +16,9 @@ const (
 )
 
 // Edit puts other bytes in the place of a letter's, for its next replays; what came stays beside them. A nil edit takes back the one that
-// stands; one without headers keeps those that came. It is no way around a check: the edit is read by the source's adapter like the message, and whom it names is noted, so that an
-// erasure finds it; where one of those was erased before, the letter is blanked. It answers what a replay would come to.
+// stands; one without headers keeps those that came. It is no way around a check: the edit is read by the source's adapter like the
+// message, and whom it names is noted, so that an erasure finds it; where one of those was erased before, the letter is blanked. It answers
+// what a replay would come to.
 func (d *Desk) Edit(ctx context.Context, id string, e *event.Edit) (event.Result, error) {
 	l, err := d.letter(ctx, id)
 	switch {
@@ -50,7 +51,8 @@ func (d *Desk) Edit(ctx context.Context, id string, e *event.Edit) (event.Result
 		return event.Result{}, err
 	}
 	d.c.Handled(l.Source, "edited")
-	d.c.Log.InfoContext(ctx, "a dead letter is edited", slog.String("letter", l.ID), slog.String("source", l.Source), slog.Bool("back", e == nil))
+	d.c.Log.InfoContext(ctx, "a dead letter is edited",
+		slog.String("letter", l.ID), slog.String("source", l.Source), slog.Bool("back", e == nil))
 	if l, err = d.letter(ctx, id); err != nil {
 		return event.Result{}, err
 	}

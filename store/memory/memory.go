@@ -19,6 +19,7 @@ type Store struct {
 	key       []byte
 	model     []byte
 	positions map[event.Partition]event.Position
+	intents   map[event.Partition]event.Intent
 	revisions map[string][]string                              // source -> versions of its mapping, in the order in which they came
 	pauses    map[string]event.Pause                           // by source
 	targets   map[string]int64                                 // how far each has been given the feed
@@ -62,6 +63,7 @@ func New() *Store {
 	_, _ = rand.Read(key) // never fails
 	return &Store{
 		key: key, positions: map[event.Partition]event.Position{}, revisions: map[string][]string{},
+		intents: map[event.Partition]event.Intent{},
 		pauses:  map[string]event.Pause{},
 		targets: map[string]int64{}, receipts: map[string]map[customer.CustomerID]event.Receipt{},
 		state: state{

@@ -212,3 +212,34 @@ func (s *Store) alive() error {
 	}
 	return nil
 }
+
+// Intents answers what processes were about when they ended.
+func (s *Store) Intents(context.Context) ([]event.Intent, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]event.Intent, 0, len(s.intents))
+	for _, i := range s.intents {
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b event.Intent) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Topic, b.Topic),
+			cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+	})
+	return out, s.alive()
+}
+
+// Intend changes what is noted of a partition, and answers it.
+func (s *Store) Intend(_ context.Context, p event.Partition, change func(*event.Intent)) (event.Intent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, known := s.intents[p]
+	if !known {
+		now = event.Intent{Partition: p, Mark: -1, Trying: -1}
+	}
+	if err := s.alive(); err != nil {
+		return now, err
+	}
+	change(&now)
+	s.intents[p] = now
+	return now, nil
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -332,4 +333,52 @@ func (v view) lines(ctx context.Context, of []customer.RecordID) (map[customer.R
 		out[customer.RecordID(id)] = append(out[customer.RecordID(id)], in)
 		return err
 	})
+}
+
+// Intents answers what processes were about when they ended.
+func (s *Store) Intents(ctx context.Context) (out []event.Intent, err error) {
+	const query = "SELECT value FROM meta WHERE name >= 'intent/' AND name < 'intent0' ORDER BY name" // 0 is next to /
+	err = view{s.reader}.each(ctx, query, nil, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		i, err := decode[event.Intent](body)
+		if err == nil {
+			out = append(out, *i)
+		}
+		return err
+	})
+	return out, s.explain(err)
+}
+
+// Intend changes what is noted of a partition, in one transaction, and answers it. It is durable as every commit is.
+func (s *Store) Intend(ctx context.Context, p event.Partition, change func(*event.Intent)) (event.Intent, error) {
+	now := event.Intent{Partition: p, Mark: -1, Trying: -1}
+	raw, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return now, s.explain(err)
+	}
+	defer func() { _ = raw.Rollback() }()
+	name := fmt.Sprintf("intent/%q/%q/%d", p.Source, p.Topic, p.Partition)
+	var body []byte
+	err = raw.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&body)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return now, s.explain(err)
+	}
+	if body != nil {
+		stood, err := decode[event.Intent](body)
+		if err != nil {
+			return now, err
+		}
+		now = *stood
+	}
+	change(&now)
+	if body, err = encode(now); err != nil {
+		return now, err
+	}
+	if _, err := raw.ExecContext(ctx, "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", name, body); err != nil {
+		return now, s.explain(err)
+	}
+	return now, s.explain(raw.Commit())
 }

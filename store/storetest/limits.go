@@ -147,3 +147,27 @@ func testLargeEntries(t *testing.T, s Store) {
 	same(t, "what waits", want, got)
 	same(t, "entries at a time", []int{3, 2}, sizes) // the third reaches the limit
 }
+
+// testIntents notes what a process is about, one partition apart from the other.
+func testIntents(t *testing.T, s Store) {
+	a, b := event.Partition{Source: "shop", Topic: "t", Partition: 1}, event.Partition{Source: "shop", Topic: "t\"/", Partition: 2}
+	none, err := s.Intents(t.Context())
+	if err != nil || len(none) > 0 {
+		t.Errorf("%+v, %v", none, err)
+	}
+	for n := 1; n < 4; n++ {
+		now, err := s.Intend(t.Context(), a, func(i *event.Intent) { i.Trying = 7; i.Tries++ })
+		same(t, "what is tried", event.Intent{Partition: a, Mark: -1, Trying: 7, Tries: n}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Intend(t.Context(), b, func(i *event.Intent) { i.Mark = 1_000 }); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Intents(t.Context())
+	same(t, "all", []event.Intent{{Partition: a, Mark: -1, Trying: 7, Tries: 3}, {Partition: b, Mark: 1_000, Trying: -1}}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -20,6 +20,7 @@ type Store interface {
 	Leaving
 	Standing
 	Letters
+	Intents
 	Counts(ctx context.Context) (customer.Counts, error)
 	MappingRevision(ctx context.Context, source, version string) (int64, error)
 	InstallationKey(ctx context.Context) ([]byte, error)
@@ -27,6 +28,12 @@ type Store interface {
 	KeepModel(ctx context.Context, model []byte) error
 	Check(ctx context.Context) error
 	Close() error
+}
+
+// Intents is where a process tells what it is about.
+type Intents interface {
+	Intents(ctx context.Context) ([]event.Intent, error)
+	Intend(ctx context.Context, p event.Partition, change func(*event.Intent)) (event.Intent, error)
 }
 
 // Letters is what a store does for dead letters.
@@ -71,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"letters go, and are written, as they were read":  testSettling,
 		"an edit stands beside what came":                 testEdits,
 		"what people did to letters is written down":      testNotes,
+		"what was about to be done is remembered":         testIntents,
 		"letters are grouped by cause":                    testGroups,
 		"customers know who was part of them":             testMembers,
 		"what records took part in comes in pages":        testPartaken,
@@ -92,15 +100,20 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"an erased customer's receipt says nothing":       testErasedReceipt,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t)
-			t.Cleanup(func() { _ = s.Close() })
-			test(t, s)
-			if err := s.Check(t.Context()); err != nil {
-				t.Errorf("the store is not sound afterwards: %v", err)
-			}
+			sound(t, open(t), test)
 		})
 	}
 	t.Run("a closed store refuses", func(t *testing.T) { testClosed(t, open(t)) })
+}
+
+// sound runs a test, and looks at what it has left.
+func sound(t *testing.T, s Store, test func(*testing.T, Store)) {
+	t.Helper()
+	t.Cleanup(func() { _ = s.Close() })
+	test(t, s)
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("the store is not sound afterwards: %v", err)
+	}
 }
 
 var at = time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
