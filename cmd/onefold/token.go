@@ -104,6 +104,9 @@ func (p *program) bearer() (string, error) {
 		if token, err = secretFile(p.tokenFile); err != nil {
 			return "", err
 		}
+		if strings.TrimSpace(token) == "" { // what is meant is not the environment's
+			return "", &environment{text: "there is no token in " + p.tokenFile, remedy: "name another file with --token-file"}
+		}
 	}
 	if token == "" {
 		token, _ = p.lookup("ONEFOLD_TOKEN")

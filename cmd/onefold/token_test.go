@@ -112,6 +112,7 @@ func TestCommandsWithTokens(t *testing.T) {
 		"a file":            {"", []string{"source", "list", "--token-file", write(t, dir, "viewer", viewer+"\n")}, 0, ""},
 		"an open file":      {"", []string{"source", "list", "--token-file", open4all(t, dir, viewer)}, 3, "chmod"},
 		"no file":           {"", []string{"source", "list", "--token-file", filepath.Join(dir, "none")}, 3, "no such file"},
+		"an empty file":     {viewer, []string{"source", "list", "--token-file", write(t, dir, "empty", "\n")}, 3, "no token in"},
 		"two":               {"", []string{"source", "list", "--token-file", "x", "--token", "y"}, 2, "both"},
 		"a broken one":      {"a b", []string{"source", "list"}, 2, "characters"},
 		"no right":          {viewer, []string{"customer", "merge", keys[0], keys[1]}, 1, "it takes a token with the role steward or admin"},
