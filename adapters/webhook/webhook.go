@@ -144,12 +144,13 @@ func ping(body []byte) bool {
 	return len(body) < 64 && regexp.MustCompile(`^webhook_id=\d+$`).Match(body)
 }
 
-// headers are what goes onto the topic: all but what gives access, and what concerns the connection only. Names are sorted, so that the
+// headers are what goes onto the topic: all but what gives access, what concerns the connection only, and what we say ourselves: no
+// signature covers them, and a stranger's body must not be read as a row of a load. Names are sorted, so that the
 // same request is the same message.
 func (s Source) headers(h http.Header) []event.Header {
 	out := make([]event.Header, 0, len(h))
 	for name, values := range h {
-		if secret(name) || s.Scheme == Header && strings.EqualFold(name, s.Header) {
+		if secret(name) || strings.HasPrefix(strings.ToLower(name), ours) || s.Scheme == Header && strings.EqualFold(name, s.Header) {
 			continue
 		}
 		for _, v := range values {
@@ -159,6 +160,9 @@ func (s Source) headers(h http.Header) []event.Header {
 	slices.SortStableFunc(out, func(a, b event.Header) int { return cmp.Compare(a.Key, b.Key) })
 	return out
 }
+
+// ours is how the names of headers begin that this program writes.
+const ours = "onefold-"
 
 func secret(name string) bool {
 	return slices.Contains([]string{

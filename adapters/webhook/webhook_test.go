@@ -233,6 +233,7 @@ func TestAsItCame(t *testing.T) {
 	body := "\ufeff{\"a\":\t1.0 }\r\n\x00"
 	headers := map[string]string{
 		"X-Our-Token": secret, "X-Event": "made", "Authorization": "Basic eDp5", "Cookie": "a=b", "Content-Type": "application/json", "Connection": "close",
+		"Onefold-Table": `{"edition":"table/1"}`, "onefold-load": "x",
 	}
 	if w := post(h, "/in/header", body, headers); w.Code != 200 || w.Body.Len() != 0 {
 		t.Fatal(w.Code, w.Body)
