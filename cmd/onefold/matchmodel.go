@@ -85,7 +85,11 @@ func printModel(w io.Writer, m *console.ModelStatus) error {
 		way = "by itself, with four times as many records"
 	}
 	return table(w, nil, [][]string{
-		{"model", m.Version}, {"surveyed", surveyed}, {"records", strconv.FormatInt(m.Records, 10)}, {"households", households},
-		{"state", state}, {"next survey", way},
+		{"model", m.Version},
+		{"surveyed", surveyed},
+		{"records", strconv.FormatInt(m.Records, 10)},
+		{"households", households},
+		{"state", state},
+		{"next survey", way},
 	})
 }

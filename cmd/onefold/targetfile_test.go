@@ -1,12 +1,16 @@
 package main
 
 import (
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/onefold/onefold/simulation/crm"
 )
 
 // docs/targets.md, "Connect your CRM", to the letter: its files are written and its commands run.
@@ -96,5 +100,37 @@ func TestTargetFileCommands(t *testing.T) {
 	write(t, dir, "cases/one.txtar", "One.\n-- customer.json --\n{\"status\": \"active\"}\n-- body.json --\n{\"a\": 1}\n")
 	if out, errs, code := typed(t, "", "target", "test", dir); code != exitFindings || !strings.Contains(out, `"a": null`) || !strings.Contains(errs, "1 case failed") {
 		t.Error(code, out, errs)
+	}
+}
+
+// What a configuration names as a target is written to, and removed from: from the shop's message to the CRM's contact.
+func TestCustomersArriveAtTheTarget(t *testing.T) {
+	box := crm.New(crm.Config{Token: "t0ken-of-the-box", Now: time.Now})
+	server := httptest.NewServer(box)
+	defer server.Close()
+	dir := t.TempDir()
+	write(t, dir, "token", "t0ken-of-the-box\n")
+	in := serve(t, configured(t, dir, "sources:\n  shop-eu: {adapter: shopify, topic: shop-eu.webhooks}\n"+
+		"targets:\n  box: {adapter: rest, target: cardbox, url: '"+server.URL+"', auth: {bearer: '${file:token}'}}\n"))
+	produce(t, in.Broker, ana(9007199254740993, "ana@example.com"))
+	held := func() map[string]string {
+		emails := map[string]string{}
+		for _, c := range box.Contacts() {
+			emails[string(c.Email)] = c.ExternalID + " " + string(c.FirstName)
+		}
+		return emails
+	}
+	eventually(t, 30*time.Second, "the contacts are there", func() bool { return strings.HasSuffix(held()["ana@example.com"], " Ana") })
+	found := in.find(t, "ana@example.com")
+	if len(found) != 1 || !strings.HasPrefix(held()["ana@example.com"], found[0].ID.String()+" ") {
+		t.Errorf("the customer %+v is held as %v", found, held())
+	}
+	redact := ana(9007199254740993, "")
+	redact.Value = []byte(`{"shop_id": 1, "shop_domain": "shop-eu.myshopify.com", "customer": {"id": 9007199254740993}, "orders_to_redact": []}`)
+	redact.Headers[0].Value = []byte("customers/redact")
+	produce(t, in.Broker, redact)
+	eventually(t, 30*time.Second, "the contact is gone", func() bool { return held()["ana@example.com"] == "" })
+	if text := in.logged.String(); strings.Contains(text, "t0ken-of-the-box") || strings.Contains(text, "ana@example.com") {
+		t.Error("the log tells a secret or a customer")
 	}
 }
