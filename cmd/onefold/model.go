@@ -45,8 +45,8 @@ func (s *studied) model() *match.Model {
 	return m
 }
 
-// study keeps the model of an installation: it counts what the records look like, where they have become many more, or when it is asked, and
-// matches everything anew under what it has counted, while changes go on.
+// study keeps the model of an installation: it counts what the records look like, where they have become many more, or when it is asked,
+// and matches everything anew under what it has counted, while changes go on.
 type study struct {
 	store interface {
 		Model(ctx context.Context) ([]byte, error)
@@ -149,13 +149,15 @@ func (s *study) survey(ctx context.Context) error {
 	s.mu.Lock()
 	state := s.state
 	s.mu.Unlock()
-	state.Survey, state.At, state.Snapshot, state.Progress, state.Nodes = state.Survey+1, begun.UTC(), count.Snapshot(), customer.Rematching{}, 0
+	state.Survey, state.At, state.Snapshot = state.Survey+1, begun.UTC(), count.Snapshot()
+	state.Progress, state.Nodes = customer.Rematching{}, 0
 	if err := s.keep(ctx, state); err != nil { // before anything is matched by it: whoever starts after us goes on
 		return err
 	}
 	s.adopt(match.With(state.model()))
 	s.log.InfoContext(ctx, "the records were surveyed and are matched anew", slog.String("model", state.model().Version),
-		slog.Int64("records", state.Snapshot.Records), slog.Bool("households", state.Snapshot.Households.Live()), slog.Duration("took", s.now().Sub(begun)))
+		slog.Int64("records", state.Snapshot.Records), slog.Bool("households", state.Snapshot.Households.Live()),
+		slog.Duration("took", s.now().Sub(begun)))
 	return nil
 }
 
@@ -245,10 +247,13 @@ func (s *study) Status() console.ModelStatus {
 // collect makes its metrics.
 func (s *study) collect() []prometheus.Collector {
 	gauge := func(name, help string, of func(console.ModelStatus) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "onefold", Name: name, Help: help}, func() float64 { return of(s.Status()) })
+		opts := prometheus.GaugeOpts{Namespace: "onefold", Name: name, Help: help}
+		return prometheus.NewGaugeFunc(opts, func() float64 { return of(s.Status()) })
 	}
 	return []prometheus.Collector{
-		gauge("identity_survey_records", "Records that the model's statistics were counted in.", func(m console.ModelStatus) float64 { return float64(m.Records) }),
+		gauge("identity_survey_records", "Records that the model's statistics were counted in.", func(m console.ModelStatus) float64 {
+			return float64(m.Records)
+		}),
 		gauge("identity_rematching", "1 while everything is matched anew under a new model.", func(m console.ModelStatus) float64 {
 			if m.Rematching {
 				return 1
