@@ -114,9 +114,18 @@ func cardbox() adaptertest.System {
 	})
 	b.on("PATCH /contacts/by-id/{id}", func(w http.ResponseWriter, r *http.Request, body []byte) {
 		external, _ := b.byID(r.PathValue("id"))
-		if external == "" {
+		var fields map[string]json.RawMessage
+		_ = json.Unmarshal(body, &fields)
+		if external == "" || string(fields["externalId"]) != `"`+external+`"` {
 			say(w, 404, "{}")
-		} else if e, ok := b.put(external, body); ok {
+			return
+		}
+		delete(fields, "externalId")
+		text, err := json.Marshal(fields)
+		if err != nil {
+			panic(err)
+		}
+		if e, ok := b.put(external, text); ok {
 			say(w, 200, `{"id": `+e.id+`}`)
 		} else {
 			say(w, 422, "{}")
@@ -137,14 +146,16 @@ func cardbox() adaptertest.System {
 	b.on("POST /contacts/batch", func(w http.ResponseWriter, _ *http.Request, body []byte) {
 		var in struct {
 			Records []struct {
-				ExternalID string
-				Properties json.RawMessage
+				ID, ExternalID string
+				Properties     json.RawMessage
 			}
 		}
 		_ = json.Unmarshal(body, &in)
 		var results []string
 		for _, r := range in.Records {
-			if e, ok := b.put(r.ExternalID, r.Properties); ok {
+			if external, _ := b.byID(r.ID); r.ID != "" && external != r.ExternalID {
+				results = append(results, `{"externalId": "`+r.ExternalID+`", "status": 404, "error": {"code": "NOT_FOUND"}}`)
+			} else if e, ok := b.put(r.ExternalID, r.Properties); ok {
 				results = append(results, `{"externalId": "`+r.ExternalID+`", "id": `+e.id+`, "status": 200}`)
 			} else {
 				results = append(results, `{"externalId": "`+r.ExternalID+`", "status": 422, "error": {"code": "INVALID"}}`)

@@ -22,6 +22,7 @@ import (
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/pipeline"
 	"github.com/onefold/onefold/simulation"
+	"github.com/onefold/onefold/simulation/crm"
 )
 
 // Summary is what a demo that ran to its end came to.
@@ -36,6 +37,12 @@ type Summary struct {
 	Customers       int64          `json:"customers"`
 	Interactions    int64          `json:"interactions"`
 	Merges          int64          `json:"merges"`
+	Pushed          int64          `json:"pushed"`    // customers that were written to the CRM, made one there, or taken out of it
+	Unchanged       int64          `json:"unchanged"` // versions of customers of which the CRM held everything already: no call at all
+	Throttled       int64          `json:"throttled"` // calls that the CRM has put off
+	Edits           int64          `json:"edits"`     // by people who work with the CRM
+	Echoes          int64          `json:"echoes"`    // what the CRM told of our own writes
+	Contacts        int64          `json:"contacts"`  // that the CRM holds in the end
 	Seconds         float64        `json:"seconds"`
 	EventsPerSecond float64        `json:"events_per_second"`
 	Truth           match.Accuracy `json:"truth"`
@@ -50,9 +57,12 @@ type demo struct {
 	exit                 bool
 
 	service *service
+	office  *office
 	town    *simulation.Town
 	begun   time.Time
-	sent    atomic.Int64 // messages that the broker has acknowledged
+	fed     atomic.Int64 // messages of the town that the broker has acknowledged
+	last    [3]int64     // what calm has seen
+	sent    atomic.Int64 // messages that the broker has acknowledged, the CRM's webhooks among them
 
 	surveyed bool // at the end
 }
@@ -64,7 +74,8 @@ func (p *program) demoCommand() *cobra.Command {
 		Short: "Run everything in one process, fed by a simulated bank, tills, web shop and an old core banking system",
 		Long: "Run an embedded broker, an embedded store, the pipeline and the API in one process, and feed them with the messages\n" +
 			"of a made-up town in the native formats of ISO 20022, Square, Shopify, and the nightly files of an old core banking\n" +
-			"system, which a plugin maps. Ends on Ctrl-C, or with --exit when all is done.",
+			"system, which a plugin maps. Customers are written to a small CRM, whose users edit them meanwhile. Ends on Ctrl-C, or\n" +
+			"with --exit when all is done: then the CRM must hold what the master holds.",
 		Example: "  onefold demo\n  onefold demo --people 5000 --events 20000 --seed 1 --exit -o json",
 	}
 	c.Flags().IntVar(&d.people, "people", 2000, "people of the town")
@@ -100,6 +111,13 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.office, err = openOffice(ctx, crmListen,
+		crm.Config{Token: crmToken, Seed: d.seed, Faults: crmFaults(), Now: d.now}, d.events/editEach)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.office.ln.Close() }() // its server has closed it, if there was one
+	d.office.join(cfg)
 	d.service, err = open(ctx, cfg, newLog(d.err, d.live, slog.LevelWarn), d.now)
 	if err != nil {
 		return err
@@ -109,22 +127,47 @@ func (d *demo) run(ctx context.Context) (err error) {
 
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	var served error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		served = d.service.run(serving)
-	}()
-	if !d.exit {
-		d.welcome()
-	}
-	err = d.play(serving, ended)
+	working, leave := context.WithCancel(context.WithoutCancel(ctx)) // the CRM outlives who writes to it
+	defer leave()
+	served, worked := begin(func() error { return d.service.run(serving) }), begin(func() error { return d.work(working) })
+	d.welcome()
+	err = d.play(serving, served.over)
 	stop()
-	<-ended
-	if !d.exit && errors.Is(err, context.Canceled) {
-		err = nil // Ctrl-C is how a demo ends
+	err = errors.Join(forgive(err, !d.exit), served.wait()) // Ctrl-C is how a demo ends
+	leave()
+	return errors.Join(err, worked.wait())
+}
+
+// part is something that runs beside.
+type part struct {
+	over chan struct{}
+	err  error
+}
+
+func begin(run func() error) *part {
+	p := &part{over: make(chan struct{})}
+	go func() {
+		defer close(p.over)
+		p.err = run()
+	}()
+	return p
+}
+
+func (p *part) wait() error {
+	<-p.over
+	return p.err
+}
+
+func forgive(err error, interrupted bool) error {
+	if interrupted && errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return errors.Join(err, served)
+	return err
+}
+
+// work lets the CRM be there, its webhooks come, and its people edit, until ctx ends.
+func (d *demo) work(ctx context.Context) error {
+	return d.office.run(ctx, func() int64 { return d.fed.Load() / editEach }, d.service.publisher.Send, func(n int) { d.sent.Add(int64(n)) })
 }
 
 // coreShare is how many of the grown-ups of a demo's town the old core banking system knows.
@@ -170,8 +213,12 @@ func (d *demo) config(ctx context.Context) (*config.Config, error) {
 	return c, nil
 }
 
-// welcome says what to open or type next.
+// welcome says what to open or type next; where nobody watches, only where the CRM is.
 func (d *demo) welcome() {
+	if d.exit {
+		fmt.Fprintf(d.err, "the CRM is at http://%s, Authorization: Bearer %s\n", d.office.address, crmToken)
+		return
+	}
 	api := "http://" + d.service.api.Addr().String()
 	flag := ""
 	if api != "http://127.0.0.1:8080" {
@@ -179,24 +226,26 @@ func (d *demo) welcome() {
 	}
 	somebody := d.town.Truth()[0]
 	fmt.Fprintf(d.out, `Onefold is running. The bank, the tills and the web shop of a town of %d people send %d messages, the bank's old core
-system its nightly files, which a plugin maps in a process of its own.
+system its nightly files, which a plugin maps in a process of its own. Customers are written to a CRM, whose users edit them.
 
   console  %s/
   API      %[3]s/api/v1/status
   metrics  http://%s/metrics
-  broker   %s, topics shop.webhooks pos.events bank.statements bank.feed; customers go to %s
+  broker   %s, topics shop.webhooks pos.events bank.statements bank.feed crm.webhooks; customers go to %s
+  CRM      http://%s/contacts
   data     %s
 
 Open the console in a browser, or type next, in another terminal:
-  %[8]s source list%[9]s
-  %[8]s customer find --source %[10]s --key %[11]s%[9]s
-  %[8]s dead list%[9]s
-  %[8]s customer export%[9]s | head -1
+  %[9]s source list%[10]s
+  %[9]s customer find --source %[11]s --key %[12]s%[10]s
+  %[9]s dead list%[10]s
+  %[9]s customer export%[10]s | head -1
+  curl -s -H 'Authorization: Bearer %[13]s' 'http://%[7]s/contacts?limit=2'
 
 Ctrl-C ends it.
 
-`, d.people, d.events, api, d.service.admin.Addr(), d.service.broker.Addr(), d.service.config.Topics.Customers,
-		d.service.config.Data, cmp.Or(d.name, "onefold"), flag, somebody.Source, somebody.Key)
+`, d.people, d.events, api, d.service.admin.Addr(), d.service.broker.Addr(), d.service.config.Topics.Customers, d.office.address,
+		d.service.config.Data, cmp.Or(d.name, "onefold"), flag, somebody.Source, somebody.Key, crmToken)
 }
 
 // play feeds the town's messages and shows how it goes. With --exit it ends when everything that was sent has taken effect and has
@@ -205,7 +254,10 @@ func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
 	feeding, stop := context.WithCancel(ctx)
 	fed := make(chan error, 1)
 	go func() {
-		fed <- feed(feeding, d.town.Messages(), d.service.publisher, d.rate, func(n int) { d.sent.Add(int64(n)) })
+		fed <- feed(feeding, d.town.Messages(), d.service.publisher, d.rate, func(n int) {
+			d.sent.Add(int64(n))
+			d.fed.Add(int64(n))
+		})
 	}()
 	complete := false
 	defer func() {
@@ -230,8 +282,12 @@ func (d *demo) play(ctx context.Context, ended <-chan struct{}) error {
 				return err
 			}
 			totals := d.service.ingest.Totals()
-			line.show(d.sent.Load(), totals, counts)
-			if !d.exit || !complete || totals.InFlight() != 0 || totals.Received < d.sent.Load() || counts.Outbox != 0 {
+			line.show(d.sent.Load(), totals, counts, len(d.office.Contacts()))
+			calm, err := d.calm(ctx, totals, counts)
+			if err != nil {
+				return err
+			}
+			if !d.exit || !complete || !calm {
 				continue
 			}
 			if !d.surveyed { // the model is that of all records, however fast they came; what changes by it goes out, too
@@ -269,9 +325,16 @@ func (d *demo) finish(ctx context.Context, t pipeline.Totals) error {
 	if err != nil {
 		return err
 	}
+	wrote, err := d.service.written(crmName)
+	if err != nil {
+		return err
+	}
+	contacts := d.office.Contacts()
 	sum := Summary{
 		Received: t.Received, Applied: t.Applied, Duplicate: t.Duplicate, Stale: t.Stale, Ignored: t.Ignored, Dead: t.Dead,
 		Records: counts.Records, Customers: counts.Customers, Interactions: counts.Interactions, Merges: counts.Merges,
+		Pushed: wrote.pushed, Unchanged: wrote.unchanged, Throttled: d.office.Stats().Throttled, Edits: d.office.Stats().Edited,
+		Echoes: wrote.echoes, Contacts: int64(len(contacts)),
 		Seconds: round(seconds, 3), EventsPerSecond: round(float64(t.Received)/seconds, 1), Truth: score(d.town.Truth(), of),
 	}
 	if err := d.one(sum, sum.print); err != nil {
@@ -286,6 +349,16 @@ func (d *demo) finish(ctx context.Context, t pipeline.Totals) error {
 	}
 	if differences > 0 {
 		return fmt.Errorf("the topic of customers differs from the store in %d customers", differences)
+	}
+	file, _, err := targetFile(crmSystem)
+	if err != nil {
+		return err
+	}
+	if differences, err = agree(ctx, d.service.store, file, contacts, d.err); err != nil {
+		return err
+	}
+	if differences > 0 {
+		return fmt.Errorf("the CRM differs from the master in %d customers", differences)
 	}
 	return nil
 }
@@ -303,6 +376,8 @@ func (s *Summary) print(w io.Writer) error {
 		{"records", n(s.Records), ""},
 		{"customers", n(s.Customers), n(s.Merges) + " merges on the way"},
 		{"interactions", n(s.Interactions), ""},
+		{"CRM contacts", n(s.Contacts), fmt.Sprintf("pushed %d, unchanged %d, throttled %d", s.Pushed, s.Unchanged, s.Throttled)},
+		{"CRM edits", n(s.Edits), fmt.Sprintf("echoes of our own writes %d", s.Echoes)},
 		{"seconds", fmt.Sprintf("%.1f", s.Seconds), fmt.Sprintf("%.0f messages a second", s.EventsPerSecond)},
 		{"truth", fmt.Sprintf("%.4f", s.Truth.F1), fmt.Sprintf("precision %.4f, recall %.4f", s.Truth.Precision, s.Truth.Recall)},
 	})

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The whole in one process, to the end: conservation, the truth, and the topic against the store are checked by the command itself.
+// The whole in one process, to the end: conservation, the truth, the topic and the CRM against the store are checked by the command itself.
 func TestDemoToTheEnd(t *testing.T) {
 	out, errs, code := typed(t, "", "demo", "--people", "500", "--events", "2000", "--seed", "7", "--exit", "-o", "json")
 	if code != 0 {
@@ -25,6 +25,9 @@ func TestDemoToTheEnd(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if s.Received < 2050 || s.Customers == 0 || s.Customers >= s.Records || s.Dead == 0 || s.Duplicate == 0 || s.Interactions == 0 {
+		t.Errorf("%+v", s)
+	}
+	if s.Contacts == 0 || s.Contacts > s.Customers || s.Pushed < s.Contacts || s.Edits != 2000/editEach || s.Echoes < s.Contacts/2 {
 		t.Errorf("%+v", s)
 	}
 	if s.Truth.Precision < 0.85 || s.Truth.Recall < 0.9 {

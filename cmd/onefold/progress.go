@@ -29,9 +29,9 @@ func (d *demo) newProgress() *progress {
 	return &progress{out: d.err, live: d.live, now: d.now, last: d.now()}
 }
 
-func (p *progress) show(sent int64, t pipeline.Totals, c customer.Counts) {
-	line := fmt.Sprintf("events %d  customers %d  matches %d  lag %d  dead letters %d",
-		t.Received-t.InFlight(), c.Customers, c.Records-c.Customers, max(0, sent-t.Received)+t.InFlight(), c.DeadLetters)
+func (p *progress) show(sent int64, t pipeline.Totals, c customer.Counts, contacts int) {
+	line := fmt.Sprintf("events %d  customers %d  matches %d  contacts %d  lag %d  dead letters %d",
+		t.Received-t.InFlight(), c.Customers, c.Records-c.Customers, contacts, max(0, sent-t.Received)+t.InFlight(), c.DeadLetters)
 	if p.live {
 		fmt.Fprint(p.out, "\r"+line+strings.Repeat(" ", max(0, p.width-len(line))))
 		p.width = len(line)

@@ -120,6 +120,12 @@ func (s *service) compare(ctx context.Context, out io.Writer) (int, error) {
 	for id := range topic {
 		found = append(found, id+" is on the topic and not in the store")
 	}
+	tell(out, found)
+	return len(found), nil
+}
+
+// tell tells the first differences, in order.
+func tell(out io.Writer, found []string) {
 	slices.Sort(found)
 	for i, line := range found {
 		if i == mostDifferences {
@@ -128,7 +134,6 @@ func (s *service) compare(ctx context.Context, out io.Writer) (int, error) {
 		}
 		fmt.Fprintln(out, strings.TrimSpace(line))
 	}
-	return len(found), nil
 }
 
 // sameJSON tells whether two texts are the same JSON value, numbers digit by digit.

@@ -28,6 +28,7 @@ func (p *program) simulateCommand() *cobra.Command {
 	people := c.Flags().Int("people", 1000, "people of the town")
 	events := c.Flags().Int("events", 10000, "messages that its systems send")
 	seed := c.Flags().Uint64("seed", 1, "the same seed makes the same town")
+	core := c.Flags().Float64("core", 0, "share of the grown-ups whom an old core banking system knows, its files go to "+simulation.CoreTopic)
 	out := c.Flags().String("out", "", "folder to write to, made if it is not there")
 	brokers := c.Flags().StringSlice("brokers", nil, "addresses of a broker to send to")
 	rate := c.Flags().Int("rate", 0, "messages a second to the broker, 0 as fast as it goes")
@@ -35,10 +36,11 @@ func (p *program) simulateCommand() *cobra.Command {
 		if *out == "" && len(*brokers) == 0 {
 			return &usage{text: "nowhere to write to", hint: "add --out FOLDER, or --brokers HOST:PORT"}
 		}
-		if err := (simulation.Config{People: *people, Events: *events, Seed: *seed}).Check(); err != nil {
-			return &usage{text: err.Error(), hint: "give --people and --events within these bounds"}
+		config := simulation.Config{People: *people, Events: *events, Seed: *seed, Core: *core}
+		if err := config.Check(); err != nil {
+			return &usage{text: err.Error(), hint: "give --people, --events and --core within these bounds"}
 		}
-		town := simulation.New(simulation.Config{People: *people, Events: *events, Seed: *seed})
+		town := simulation.New(config)
 		if len(*brokers) > 0 {
 			if err := p.simulateTo(c.Context(), town, *brokers, *rate); err != nil {
 				return err
@@ -62,7 +64,7 @@ func (p *program) simulateTo(ctx context.Context, town *simulation.Town, brokers
 	if err := client.Check(ctx); err != nil {
 		return surroundings(err, "")
 	}
-	for _, topic := range simulation.Topics() {
+	for _, topic := range append(simulation.Topics(), simulation.CoreTopic) {
 		if err := client.EnsureTopic(ctx, topic, kafka.DefaultPartitions, nil); err != nil {
 			return surroundings(err, "")
 		}

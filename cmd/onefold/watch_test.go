@@ -64,17 +64,18 @@ func TestProgress(t *testing.T) {
 	totals := pipeline.Totals{Received: 10, Applied: 7}
 	counts := customer.Counts{Records: 6, Customers: 4, DeadLetters: 1}
 	for live, want := range map[bool]string{
-		true: "\revents 7  customers 4  matches 2  lag 13  dead letters 1" + "\revents 8  customers 4  matches 2  lag 12  dead letters 1\n",
+		true: "\revents 7  customers 4  matches 2  contacts 3  lag 13  dead letters 1" +
+			"\revents 8  customers 4  matches 2  contacts 3  lag 12  dead letters 1\n",
 		// where no line can be drawn over itself, there is a new one only now and then
-		false: "events 8  customers 4  matches 2  lag 12  dead letters 1\n",
+		false: "events 8  customers 4  matches 2  contacts 3  lag 12  dead letters 1\n",
 	} {
 		var out bytes.Buffer
 		p := &progress{out: &out, live: live, now: func() time.Time { return at }, last: at}
-		p.show(20, totals, counts)
+		p.show(20, totals, counts, 3)
 		at = at.Add(progressPlain)
 		more := totals
 		more.Applied++
-		p.show(20, more, counts)
+		p.show(20, more, counts, 3)
 		p.end()
 		if out.String() != want {
 			t.Errorf("%q", out.String())

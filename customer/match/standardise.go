@@ -27,6 +27,8 @@ type standard struct {
 	names  *lexicon.Names
 	source string
 	region string // of the first address that has a country, for telephone numbers
+
+	written bool // we have written the entry that the record is of
 }
 
 // Standardise brings a record's standing values into the form in which they compare. Placeholders give no feature; what cannot
@@ -49,6 +51,7 @@ func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 			s.identifier(c.Value.Parts, c.Verified)
 		case customer.FieldLink:
 			s.link(c.Value.Parts["record"])
+			s.written = s.written || c.Value.Parts["kind"] == customer.LinkWrittenFrom
 		default:
 			if texts[c.Path.Name] == "" {
 				texts[c.Path.Name] = c.Value.Text
@@ -56,6 +59,11 @@ func (m *Matcher) Standardise(r *customer.Record) *customer.Features {
 		}
 	}
 	s.settle()
+	if s.written { // it says of a customer what was said of them before: it follows them, and is no evidence of who they are
+		s.f = &customer.Features{Record: s.f.Record, Origin: s.f.Origin, Identifiers: s.f.Identifiers, Links: s.f.Links}
+		s.f.Node = node(s.f)
+		return s.f
+	}
 	for _, t := range telephones {
 		if n := telephone(t.Number, s.region); n != "" {
 			s.f.Phones = append(s.f.Phones, customer.Phone{Number: n, Verified: t.Verified})

@@ -108,15 +108,18 @@ func (p *Properties) equal(q *Properties) bool {
 	return reflect.DeepEqual(p, q)
 }
 
-// apply changes what a document names and leaves the rest: null or an empty text empties a value. Unknown names are refused.
-func (p *Properties) apply(doc []byte) error {
+// apply changes what a document names and leaves the rest: null or an empty text empties a value. Unknown names are refused. The external
+// id may be named too.
+func (x *Contact) apply(doc []byte) error {
 	if !utf8.Valid(doc) {
 		return errors.New("the body is not UTF-8")
 	}
+	p := &x.Properties
 	custom := maps.Clone(p.Custom)
 	next := struct {
 		*Properties
-		Custom map[string]*Text `json:"custom"`
+		ExternalID *Text            `json:"externalId"`
+		Custom     map[string]*Text `json:"custom"`
 	}{Properties: p}
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.DisallowUnknownFields()
@@ -125,6 +128,11 @@ func (p *Properties) apply(doc []byte) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something stands behind the object")
+	}
+	if next.ExternalID != nil {
+		if x.ExternalID = string(*next.ExternalID); x.ExternalID == "" || len(x.ExternalID) > maxID {
+			return errors.New("an external id has 1 to 128 bytes")
+		}
 	}
 	for name, v := range next.Custom {
 		switch {
@@ -199,12 +207,16 @@ func (c *CRM) upsert(external string, doc []byte) (int, *Contact, error) {
 		return 0, nil, errors.New("an external id has 1 to 128 bytes")
 	}
 	if x := c.external[external]; x != nil {
+		if bytes.Contains(doc, []byte(`"externalId"`)) {
+			return 0, nil, errors.New("who is meant says the address")
+		}
 		return http.StatusOK, x, c.change(x, doc, Integration, "api")
 	}
-	x := &Contact{ExternalID: external}
+	x := &Contact{}
 	if err := x.apply(doc); err != nil {
 		return 0, nil, err
 	}
+	x.ExternalID = external // whatever the body says
 	c.made++
 	x.ID, x.Version, x.CreatedAt = fmt.Sprintf("con_%010d", c.made), 1, c.clock()
 	x.UpdatedAt = x.CreatedAt
@@ -221,12 +233,19 @@ func (c *CRM) change(x *Contact, doc []byte, kind, name string) error {
 	if err := next.apply(doc); err != nil {
 		return err
 	}
-	if next.equal(&x.Properties) {
+	if next.ExternalID == x.ExternalID && next.equal(&x.Properties) {
 		c.stats.Unchanged++
 		return nil
 	}
 	changed := x.differences(&next.Properties)
-	x.Properties = next.Properties
+	if next.ExternalID != x.ExternalID {
+		changed = append(changed, "externalId")
+		if c.external[x.ExternalID] == x {
+			delete(c.external, x.ExternalID)
+		}
+		c.external[next.ExternalID] = x
+	}
+	x.Properties, x.ExternalID = next.Properties, next.ExternalID
 	x.Version++
 	x.UpdatedAt = c.clock()
 	c.stats.Updated++
@@ -260,16 +279,30 @@ func (p *Properties) differences(q *Properties) (names []string) {
 // clock answers the time in whole milliseconds.
 func (c *CRM) clock() time.Time { return c.now().UTC().Truncate(time.Millisecond) }
 
-// patch changes the contact of an id: PATCH /contacts/by-id/{id}.
+// patch changes the contact of an id, and its external id where the body names one: PATCH /contacts/by-id/{id}.
 func (c *CRM) patch(r *http.Request, body []byte) answer {
 	x := c.named(r)
 	if x == nil {
 		return noContact()
 	}
+	var of struct {
+		ExternalID *string `json:"externalId"`
+	}
+	_ = json.Unmarshal(body, &of) // what is wrong with it, change says
+	if of.ExternalID != nil && taken(c.external[*of.ExternalID], x) {
+		return conflict()
+	}
 	if err := c.change(x, body, Integration, "api"); err != nil {
 		return failure(http.StatusUnprocessableEntity, "INVALID", err.Error())
 	}
 	return copied(http.StatusOK, x)
+}
+
+// taken tells whether an external id is another contact's.
+func taken(by, of *Contact) bool { return by != nil && by != of }
+
+func conflict() answer {
+	return failure(http.StatusConflict, "CONFLICT", "another contact has this external id")
 }
 
 // remove takes a contact away for good: DELETE /contacts/by-id/{id}.
@@ -314,44 +347,4 @@ func (c *CRM) merge(r *http.Request, body []byte) answer {
 	c.stats.Merged++
 	c.tell(Merged, x, Actor{Kind: Integration, Name: "api"}, func(h *Webhook) { h.Into = into.ID })
 	return copied(http.StatusOK, into)
-}
-
-// batch writes several contacts, each for itself: POST /contacts/batch {"records": [{"externalId": ..., "properties": {...}}]}. Each has a
-// result in its place; if some were refused the whole is 207.
-func (c *CRM) batch(_ *http.Request, body []byte) answer {
-	var in struct {
-		Records []struct {
-			ExternalID string          `json:"externalId"`
-			Properties json.RawMessage `json:"properties"`
-		} `json:"records"`
-	}
-	if err := json.Unmarshal(body, &in); err != nil || len(in.Records) == 0 || len(in.Records) > MaxBatch {
-		return failure(http.StatusUnprocessableEntity, "INVALID", fmt.Sprintf("records is a list of 1 to %d", MaxBatch))
-	}
-	results, status := make([]result, len(in.Records)), http.StatusOK
-	for i, rec := range in.Records {
-		out := result{ExternalID: rec.ExternalID}
-		if c.dice.chance(c.faults.Partial) {
-			c.stats.Failed++
-			out.Status, out.Error = http.StatusServiceUnavailable, &problem{Code: "BUSY", Message: "this record could not be written now"}
-		} else if code, x, err := c.upsert(rec.ExternalID, rec.Properties); err != nil {
-			out.Status, out.Error = http.StatusUnprocessableEntity, &problem{Code: "INVALID", Message: err.Error()}
-		} else {
-			out.Status, out.ID, out.Version = code, x.ID, x.Version
-		}
-		if out.Error != nil {
-			status = http.StatusMultiStatus
-		}
-		results[i] = out
-	}
-	return answer{status: status, body: map[string]any{"results": results}}
-}
-
-// result is what became of one record of a batch.
-type result struct {
-	ExternalID string   `json:"externalId"`
-	ID         string   `json:"id,omitempty"`
-	Version    int64    `json:"version,omitempty"`
-	Status     int      `json:"status"`
-	Error      *problem `json:"error,omitempty"`
 }

@@ -144,6 +144,36 @@ func TestAContactsLife(t *testing.T) {
 	}
 }
 
+// A contact that is known by its own id can be given another external id, which is then nobody else's.
+func TestAnotherExternalID(t *testing.T) {
+	c := opened(t, crm.Config{})
+	id, _ := c.want(201, "PUT", "/contacts/old", `{"phone":"1"}`)["id"].(string)
+	c.want(201, "PUT", "/contacts/other", `{}`)
+	c.webhooks()
+	c.want(409, "PATCH", "/contacts/by-id/"+id, `{"externalId":"other"}`)
+	c.want(422, "PATCH", "/contacts/by-id/"+id, `{"externalId":""}`)
+	c.want(422, "PUT", "/contacts/old", `{"externalId":"new"}`)
+	if got := c.want(200, "PATCH", "/contacts/by-id/"+id, `{"externalId":"new"}`); got["externalId"] != "new" || got["phone"] != "1" {
+		t.Errorf("%v", got)
+	}
+	c.want(404, "GET", "/contacts/old", "")
+	got := c.want(207, "POST", "/contacts/batch", `{"records":[{"id":"`+id+`","externalId":"newer","properties":{"phone":"2"}},
+		{"id":"`+id+`","externalId":"other","properties":{}},{"id":"con_17","externalId":"x","properties":{}},{"id":"`+id+`","externalId":"last","properties":{ }}]}`)
+	var codes []any
+	for _, r := range got["results"].([]any) {
+		codes = append(codes, r.(map[string]any)["status"])
+	}
+	if d := cmp.Diff([]any{200.0, 409.0, 404.0, 200.0}, codes); d != "" {
+		t.Error(d)
+	}
+	if got := c.want(200, "GET", "/contacts/last", ""); got["id"] != id || got["phone"] != "2" || got["version"] != 4.0 {
+		t.Errorf("%v", got)
+	}
+	if told := c.webhooks(); len(told) != 3 || told[0].Changed[0] != "externalId" || told[2].Contact.ExternalID != "last" {
+		t.Errorf("%+v", told)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	c := opened(t, crm.Config{})
 	a, _ := c.want(201, "PUT", "/contacts/a", `{"phone":"1"}`)["id"].(string)
