@@ -325,7 +325,7 @@ func (d *demo) finish(ctx context.Context, t pipeline.Totals) error {
 	if err != nil {
 		return err
 	}
-	wrote, err := d.service.written(crmName)
+	wrote, err := d.service.given(crmName)
 	if err != nil {
 		return err
 	}

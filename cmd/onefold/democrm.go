@@ -147,11 +147,11 @@ func (d *demo) calm(ctx context.Context, t pipeline.Totals, c customer.Counts) (
 	return calm && same, nil
 }
 
-// written is what became of customers at a target.
-type written struct{ pushed, unchanged, echoes int64 }
+// given is what became of customers at a target.
+type given struct{ pushed, unchanged, echoes int64 }
 
-// written reads what became of customers at a target out of the metrics: one ledger.
-func (s *service) written(target string) (w written, err error) {
+// given reads what became of customers at a target out of the metrics: one ledger.
+func (s *service) given(target string) (w given, err error) {
 	families, err := s.metrics.Gather()
 	if err != nil {
 		return w, fmt.Errorf("metrics: %w", err)
