@@ -38,7 +38,7 @@ func asked(t *testing.T, d *desk, log io.Writer) http.Handler {
 	l := slog.New(slog.NewTextHandler(log, nil))
 	now := func() time.Time { return noon }
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
+		Customers: d, Explain: d, Review: d, Decisions: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
 		Republish: republish, Now: now, Log: l,
 		Door: access.New(access.Config{Tokens: tokens, Random: rand.Reader, Now: now, Log: l}),
 	})

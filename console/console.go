@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/onefold/onefold/console/access"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/review"
 	"github.com/onefold/onefold/event"
 )
 
@@ -21,6 +23,8 @@ type Config struct {
 	Customers   Customers
 	Explain     Explain
 	Steward     Steward
+	Review      Review
+	Decisions   Decisions
 	DeadLetters DeadLetters
 	Replays     Replays
 	Hand        Hand
@@ -57,6 +61,22 @@ type Steward interface {
 	Split(ctx context.Context, d customer.Decision) error
 	Undo(ctx context.Context, id, author string, at time.Time) (*customer.Decision, error)
 	Forget(ctx context.Context, id customer.CustomerID, now time.Time) error
+}
+
+// Review is the queue of possible matches.
+type Review interface {
+	List(ctx context.Context, ask customer.ReviewQuery, now time.Time) (*customer.ReviewPage, error)
+	Get(ctx context.Context, id customer.ReviewID, now time.Time) (*customer.Possible, error)
+	// Next claims the most urgent pair for its author; nil if none waits.
+	Next(ctx context.Context, author string, now time.Time) (*customer.Possible, error)
+	Decide(ctx context.Context, id customer.ReviewID, verdict, author, reason string, now time.Time) (*customer.Reviewed, error)
+	DecideAll(ctx context.Context, b review.Bulk, now time.Time) (*review.Decided, error)
+}
+
+// Decisions is the log of what people have decided.
+type Decisions interface {
+	ExportDecisions(ctx context.Context, w io.Writer) error
+	ImportDecisions(ctx context.Context, told []review.Told, now time.Time) (*review.Taken, error)
 }
 
 // DeadLetters is where dead letters are kept.
@@ -159,7 +179,7 @@ func (a *api) routes() map[string]map[string]route {
 	get := func(h func(http.ResponseWriter, *http.Request) error, params ...string) map[string]route {
 		return map[string]route{http.MethodGet: {handle: h, roles: every, params: params}}
 	}
-	return map[string]map[string]route{
+	all := map[string]map[string]route{
 		root + "/customers": get(a.find, "email", "phone", "name", "birthDate", "identifier", "source", "key", "limit"),
 		root + "/customers/{id}": {
 			http.MethodGet:    {handle: a.customer, roles: every},
@@ -173,7 +193,6 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/what-if":                  {http.MethodPost: {handle: a.whatIf, roles: steward}},
 		root + "/export":                   {http.MethodGet: {handle: a.export, params: []string{"canonical"}, long: true}},
 		root + "/publish":                  {http.MethodPost: {handle: a.publish, long: true}},
-		root + "/decisions":                {http.MethodPost: {handle: a.decide, roles: steward}},
 		root + "/decisions/{id}/undo":      {http.MethodPost: {handle: a.undo, roles: steward}},
 		root + "/dead-letters":             get(a.letters, "source", "group", "since", "until", "after", "limit"),
 		root + "/dead-letters/groups":      get(a.groups, "source", "since", "until", "limit"),
@@ -207,10 +226,12 @@ func (a *api) routes() map[string]map[string]route {
 		root + "/targets/{name}/resync":       {http.MethodPost: {handle: a.resync, roles: operator}},
 		root + "/targets/{name}/preview/{id}": {http.MethodGet: {handle: a.preview, roles: steward}},
 	}
+	maps.Copy(all, a.reviewRoutes(steward))
+	return all
 }
 
 // ours is what ids of our own making look like: nothing of anybody is in them.
-var ours = regexp.MustCompile(`^(cus|rec|int|dec|dead|rep|grp)_[0-9a-z]{1,64}$`)
+var ours = regexp.MustCompile(`^(cus|rec|int|dec|dead|rep|grp|rev)_[0-9a-z]{1,64}$`)
 
 // Me says who asks.
 type Me struct {

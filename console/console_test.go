@@ -19,6 +19,7 @@ import (
 
 	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/review"
 	"github.com/onefold/onefold/event"
 )
 
@@ -58,6 +59,7 @@ type desk struct {
 	paused   []string // by whom
 	renewed  string   // a target
 	supposed []customer.Change
+	bulk     review.Bulk
 	hold     chan struct{} // if set, Find waits for it
 	personal bool          // everything that may hold personal data holds the marker
 }
@@ -103,6 +105,56 @@ var union = customer.Union{
 	Step: 1, By: customer.ByEvidence, A: customer.Member{Record: alice, Source: "shop", Key: "1"},
 	B: customer.Member{Record: alyce, Source: "bank", Key: "A/2"}, Left: customer.Group{Records: 1}, Right: customer.Group{Step: 1, Records: 2},
 	Weight: 12 * customer.Bits, Threshold: 9 * customer.Bits, Sum: 30 * 1024, Pairs: 2, Margin: -2 * customer.Bits,
+}
+
+var pending = customer.Possible{
+	ID: customer.NewReviewID(one, old), A: customer.Side{Member: customer.Member{Record: alice, Source: "shop", Key: "1"}, Customer: one},
+	B:      customer.Side{Member: customer.Member{Record: alyce, Source: "bank", Key: "A/2"}, Customer: old},
+	Weight: 12 * customer.Bits, Threshold: 13 * customer.Bits, Records: 2, Priority: 7, Since: noon, State: customer.Claimed, By: "kim", Until: noon,
+}
+
+func (d *desk) List(_ context.Context, ask customer.ReviewQuery, _ time.Time) (*customer.ReviewPage, error) {
+	return &customer.ReviewPage{
+		ReviewCounts: customer.ReviewCounts{Pairs: 1, Oldest: noon}, Reviews: []customer.Possible{pending}, Next: ask.After.String(),
+	}, nil
+}
+
+func (d *desk) Get(context.Context, customer.ReviewID, time.Time) (*customer.Possible, error) {
+	p := pending
+	return &p, nil
+}
+
+func (d *desk) Next(ctx context.Context, author string, _ time.Time) (*customer.Possible, error) {
+	if author == "idle" {
+		return nil, nil
+	}
+	return d.Get(ctx, pending.ID, noon)
+}
+
+func (d *desk) Decide(
+	_ context.Context, id customer.ReviewID, verdict, author, reason string, at time.Time,
+) (*customer.Reviewed, error) {
+	if author == "lee" {
+		return nil, event.Errorf(event.Permanent, "held", "id", "kim looks at this pair: %w", customer.ErrHeld)
+	}
+	return &customer.Reviewed{
+		Review: id, Verdict: verdict, Until: at,
+		Decision: &customer.Decision{ID: "dec_1", Kind: customer.Same, Author: author, Reason: reason, At: at},
+	}, nil
+}
+
+func (d *desk) DecideAll(_ context.Context, b review.Bulk, _ time.Time) (*review.Decided, error) {
+	d.bulk = b
+	return &review.Decided{Matched: []customer.Possible{pending}, Reviewed: []customer.Reviewed{}}, nil
+}
+
+func (d *desk) ExportDecisions(_ context.Context, w io.Writer) error {
+	_, err := fmt.Fprintln(w, "{}")
+	return err
+}
+
+func (d *desk) ImportDecisions(_ context.Context, told []review.Told, _ time.Time) (*review.Taken, error) {
+	return &review.Taken{Taken: len(told), Unknown: []string{}}, nil
 }
 
 func (d *desk) Why(_ context.Context, a, b string) (*customer.Explanation, error) {
@@ -323,7 +375,7 @@ func status(context.Context) (*console.Status, error) {
 
 func handler(d *desk, log io.Writer) http.Handler {
 	return console.New(console.Config{
-		Customers: d, Explain: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
+		Customers: d, Explain: d, Review: d, Decisions: d, Steward: d, DeadLetters: d, Replays: d, Hand: d, Targets: d, Status: status, Flow: d, Model: studied{},
 		Republish: republish, Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 }
@@ -588,7 +640,7 @@ func TestMaskKeepsTheShape(t *testing.T) {
 	} {
 		want = strings.ReplaceAll(want, "Xxx", "xxx")
 		d := &masked{value: value}
-		w := call(console.New(console.Config{Customers: d, Explain: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+		w := call(console.New(console.Config{Customers: d, Explain: d, Review: d, Decisions: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
 			"GET", "/api/v1/dead-letters/dead_1", "")
 		var got console.OpenLetter
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
@@ -619,7 +671,7 @@ func FuzzMask(f *testing.F) {
 	f.Add([]byte(`<a b="c">d</a>`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		d := &masked{value: string(value)}
-		w := call(console.New(console.Config{Customers: d, Explain: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
+		w := call(console.New(console.Config{Customers: d, Explain: d, Review: d, Decisions: d, Steward: d, DeadLetters: d, Log: slog.New(slog.DiscardHandler)}),
 			"GET", "/api/v1/dead-letters/dead_1", "")
 		var got console.OpenLetter
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Value) != len(value) {

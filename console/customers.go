@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -154,8 +155,13 @@ func (a *api) export(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return a.lines(w, r, func(ctx context.Context, to io.Writer) error { return a.Customers.Export(ctx, to, canonical) })
+}
+
+// lines answers one JSON object a line, as they are written.
+func (a *api) lines(w http.ResponseWriter, r *http.Request, write func(ctx context.Context, to io.Writer) error) error {
 	out := &stream{w: w, deadlines: http.NewResponseController(w)}
-	err = a.Customers.Export(r.Context(), out, canonical)
+	err := write(r.Context(), out)
 	if err != nil && out.begun {
 		a.Log.ErrorContext(r.Context(), "export broken off", slog.Any("err", err))
 		panic(http.ErrAbortHandler)

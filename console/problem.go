@@ -48,6 +48,12 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 		return &Problem{
 			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: fmt.Sprintf("the request is larger than %d KiB", over.Limit>>10),
 		}
+	case errors.Is(err, customer.ErrHeld):
+		p := &Problem{Status: http.StatusConflict, Code: "held", Path: "id", Message: "somebody else looks at it", Hint: "ask for the next one"}
+		if errors.As(err, &e) {
+			p.Message = e.Text
+		}
+		return p
 	case errors.Is(err, customer.ErrNotFound):
 		p := &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "nothing is known under that name"}
 		if errors.As(err, &e) {

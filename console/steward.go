@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/onefold/onefold/console/access"
+	"github.com/onefold/onefold/console/mask"
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/review"
 )
 
 // Wish is a decision as a person gives it.
@@ -207,3 +209,179 @@ func authorOf(r *http.Request, named string) (string, error) {
 }
 
 const maxWords = 2_000 // bytes of a decision's author and reason
+
+// Claim asks for the next pair.
+type Claim struct {
+	Author string `json:"author,omitempty"`
+}
+
+// Claimed is the pair that its author may look at now; none if nothing waits.
+type Claimed struct {
+	Review *customer.Possible `json:"review,omitempty"`
+}
+
+// Verdict is a person's word on a possible pair.
+type Verdict struct {
+	Verdict string `json:"verdict"` // same, not-same, later
+	Author  string `json:"author,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Log is decisions as they were exported.
+type Log struct {
+	Decisions []review.Told `json:"decisions"`
+}
+
+// reviewRoutes are those of the queue, and of the log of decisions.
+func (a *api) reviewRoutes(steward []access.Role) map[string]map[string]route {
+	return map[string]map[string]route{
+		root + "/reviews":             {http.MethodGet: {handle: a.reviews, roles: steward, params: []string{"state", "after", "limit"}}},
+		root + "/reviews/next":        {http.MethodPost: {handle: a.nextReview, roles: steward}},
+		root + "/reviews/bulk":        {http.MethodPost: {handle: a.reviewAll, roles: steward}},
+		root + "/reviews/{id}":        {http.MethodGet: {handle: a.review, roles: steward}},
+		root + "/reviews/{id}/decide": {http.MethodPost: {handle: a.decideReview, roles: steward}},
+		root + "/decisions": {
+			http.MethodGet:  {handle: a.tellDecisions, long: true},
+			http.MethodPost: {handle: a.decide, roles: steward},
+		},
+		root + "/decisions/import": {http.MethodPost: {handle: a.takeDecisions}},
+	}
+}
+
+func (a *api) reviews(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	ask := customer.ReviewQuery{State: customer.ReviewState(q.Get("state"))}
+	var err error
+	if ask.Limit, err = number(q.Get("limit")); err != nil {
+		return err
+	}
+	if after := q.Get("after"); after != "" && ask.After.UnmarshalText([]byte(after)) != nil {
+		return bad("after", "this is not the id of a review", "take next from the page before")
+	}
+	page, err := a.Review.List(r.Context(), ask, a.Now())
+	if err != nil {
+		return err
+	}
+	for i := range page.Reviews {
+		hideKeys(r, &page.Reviews[i])
+	}
+	reply(w, http.StatusOK, page)
+	return nil
+}
+
+// hideKeys hides the keys of sources from who may not see personal data.
+func hideKeys(r *http.Request, p *customer.Possible) {
+	if !access.From(r.Context()).Sees() {
+		p.A.Key, p.B.Key = mask.Hidden, mask.Hidden
+	}
+}
+
+func reviewOf(r *http.Request) (id customer.ReviewID, err error) {
+	if id.UnmarshalText([]byte(r.PathValue("id"))) != nil {
+		return id, bad("id", "this is not the id of a review", "an id is rev_ and 52 letters and digits; onefold review list shows them")
+	}
+	return id, nil
+}
+
+func (a *api) review(w http.ResponseWriter, r *http.Request) error {
+	id, err := reviewOf(r)
+	if err != nil {
+		return err
+	}
+	p, err := a.Review.Get(r.Context(), id, a.Now())
+	if err != nil {
+		return err
+	}
+	hideKeys(r, p)
+	reply(w, http.StatusOK, p)
+	return nil
+}
+
+func (a *api) nextReview(w http.ResponseWriter, r *http.Request) error {
+	var claim Claim
+	if err := read(r, &claim); err != nil {
+		return err
+	}
+	author, err := authorOf(r, claim.Author)
+	if err != nil {
+		return err
+	}
+	p, err := a.Review.Next(r.Context(), author, a.Now())
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		hideKeys(r, p)
+	}
+	reply(w, http.StatusOK, Claimed{Review: p})
+	return nil
+}
+
+func (a *api) decideReview(w http.ResponseWriter, r *http.Request) error {
+	id, err := reviewOf(r)
+	if err != nil {
+		return err
+	}
+	var v Verdict
+	if err := read(r, &v); err != nil {
+		return err
+	}
+	if v.Author, err = authorOf(r, v.Author); err != nil {
+		return err
+	}
+	if len(v.Author)+len(v.Reason) > maxWords {
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	done, err := a.Review.Decide(r.Context(), id, v.Verdict, v.Author, v.Reason, a.Now())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, done)
+	return nil
+}
+
+// reviewAll shows which pairs a verdict would fall on, or lets it fall on them.
+func (a *api) reviewAll(w http.ResponseWriter, r *http.Request) error {
+	var b review.Bulk
+	if err := read(r, &b); err != nil {
+		return err
+	}
+	author, err := authorOf(r, b.Author)
+	if err != nil {
+		return err
+	}
+	if b.Author = author; len(b.Author)+len(b.Reason) > maxWords {
+		return bad("reason", "author and reason are longer than 2,000 bytes together", "")
+	}
+	done, err := a.Review.DecideAll(r.Context(), b, a.Now())
+	if err != nil {
+		return err
+	}
+	for i := range done.Matched {
+		hideKeys(r, &done.Matched[i])
+	}
+	reply(w, http.StatusOK, done)
+	return nil
+}
+
+// tellDecisions writes the log of decisions. It names people by their keys, and holds reasons in somebody's own words.
+func (a *api) tellDecisions(w http.ResponseWriter, r *http.Request) error {
+	if caller := access.From(r.Context()); !caller.Sees() {
+		return forbidden(caller, []access.Role{access.Admin})
+	}
+	return a.lines(w, r, a.Decisions.ExportDecisions)
+}
+
+// takeDecisions takes a piece of the log of another installation.
+func (a *api) takeDecisions(w http.ResponseWriter, r *http.Request) error {
+	var log Log
+	if err := read(r, &log); err != nil {
+		return err
+	}
+	taken, err := a.Decisions.ImportDecisions(r.Context(), log.Decisions, a.Now())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, taken)
+	return nil
+}

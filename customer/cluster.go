@@ -18,11 +18,13 @@ type world struct {
 	within    map[RecordID][]Edge // edges by component
 	decisions []Decision
 	stirred   map[RecordID]bool // stored components that must be clustered anew
+	anew      map[RecordID]bool // components, as they will be, that were
 }
 
 func newWorld() *world {
 	return &world{
-		stored: map[RecordID]Membership{}, members: map[RecordID]*Membership{}, edges: map[NodePair]Edge{}, stirred: map[RecordID]bool{},
+		stored: map[RecordID]Membership{}, members: map[RecordID]*Membership{}, edges: map[NodePair]Edge{},
+		stirred: map[RecordID]bool{}, anew: map[RecordID]bool{},
 	}
 }
 
@@ -72,7 +74,7 @@ func (w *work) recluster(ctx context.Context, g *graph, edges []Edge) error {
 			w.delta.Members = append(w.delta.Members, *m)
 		}
 	}
-	return nil
+	return w.leave(ctx, world)
 }
 
 // gather reads the components of records into the world; one that nobody knows yet is alone.
@@ -283,6 +285,7 @@ func (w *work) divide(world *world, part []RecordID) [][]RecordID {
 	if !dirty {
 		return world.standing(part)
 	}
+	world.anew[world.members[part[0]].Component] = true
 	for _, id := range part {
 		if live[id] {
 			records = append(records, w.feature(id).as(world.members[id].Node))

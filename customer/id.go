@@ -4,68 +4,41 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/onefold/onefold/customer/id"
 	"github.com/onefold/onefold/event"
 )
 
-// RecordID names what one source says about one party. It is a keyed hash of (source, key): the same in every
-// process of an installation, and it gives no customer number away.
-type RecordID [16]byte
-
-// CustomerID names a customer master for ever: it is the birth id of one of its records.
-type CustomerID [16]byte
-
-// InteractionID names an interaction: a keyed hash of (source, key).
-type InteractionID [16]byte
-
-const (
-	recordPrefix      = "rec_"
-	customerPrefix    = "cus_"
-	interactionPrefix = "int_"
+// Ids of records, customers, interactions, nodes and pairs that wait for people; customer/id says how they are made.
+type (
+	// RecordID names what one source says about one party.
+	RecordID = id.RecordID
+	// CustomerID names a customer master for ever.
+	CustomerID = id.CustomerID
+	// InteractionID names an interaction.
+	InteractionID = id.InteractionID
+	// NodeID names what records say, whoever says it.
+	NodeID = id.NodeID
+	// ReviewID names a pair that may be one, by its customers.
+	ReviewID = id.ReviewID
+	// IDs makes ids from names with the installation's key.
+	IDs = id.IDs
 )
 
-// IDs makes ids from names with the installation's key.
-type IDs struct{ key []byte }
-
 // NewIDs returns the ids of the installation whose secret key is given; at least 16 bytes.
-func NewIDs(key []byte) (IDs, error) {
-	if len(key) < 16 {
-		return IDs{}, fmt.Errorf("the installation key has %d bytes, at least 16 are needed", len(key))
-	}
-	return IDs{key: append([]byte(nil), key...)}, nil
-}
+func NewIDs(key []byte) (IDs, error) { return id.NewIDs(key) }
 
-// Record answers the id of the record that source keeps under key.
-func (ids IDs) Record(source, key string) RecordID { return RecordID(ids.hash('r', source, key)) }
-
-// Interaction answers the id of the interaction that source keeps under key.
-func (ids IDs) Interaction(source, key string) InteractionID {
-	return InteractionID(ids.hash('i', source, key))
-}
-
-func (ids IDs) hash(kind byte, source, key string) (out [16]byte) {
-	mac := hmac.New(sha256.New, ids.key)
-	var n [9]byte
-	n[0] = kind
-	binary.BigEndian.PutUint64(n[1:], uint64(len(source)))
-	mac.Write(n[:])
-	mac.Write([]byte(source))
-	mac.Write([]byte(key))
-	copy(out[:], mac.Sum(nil))
-	return out
-}
+// NewReviewID puts two customer ids in order.
+func NewReviewID(a, b CustomerID) ReviewID { return id.NewReviewID(a, b) }
 
 // Keys answers the keys of all parties that the message names, as far as they are known.
 func (m *Mapped) Keys() []string {
@@ -90,73 +63,6 @@ func (c *Change) keys() []string {
 	}
 	return slices.DeleteFunc(out, func(key string) bool { return key == "" })
 }
-
-// Birth answers the n-th customer id that a record can give birth to. Number 0 is the usual one; the others
-// serve a record that was split from the customer which carries its own first id.
-func (id RecordID) Birth(n int) CustomerID {
-	if n == 0 {
-		return CustomerID(id)
-	}
-	var b [24]byte
-	copy(b[:], id[:])
-	binary.BigEndian.PutUint64(b[16:], uint64(n))
-	sum := sha256.Sum256(b[:])
-	return CustomerID(sum[:16])
-}
-
-func (id RecordID) String() string      { return recordPrefix + text(id) }
-func (id CustomerID) String() string    { return customerPrefix + text(id) }
-func (id InteractionID) String() string { return interactionPrefix + text(id) }
-
-// IsZero tells the id that names nothing.
-func (id RecordID) IsZero() bool { return id == RecordID{} }
-
-// IsZero tells the id that names nothing.
-func (id CustomerID) IsZero() bool { return id == CustomerID{} }
-
-// MarshalText writes the id as "rec_" and 26 letters and digits.
-func (id RecordID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// MarshalText writes the id as "cus_" and 26 letters and digits.
-func (id CustomerID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// MarshalText writes the id as "int_" and 26 letters and digits.
-func (id InteractionID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// UnmarshalText reads what MarshalText writes.
-func (id *RecordID) UnmarshalText(b []byte) error { return parse(b, recordPrefix, (*[16]byte)(id)) }
-
-// UnmarshalText reads what MarshalText writes.
-func (id *CustomerID) UnmarshalText(b []byte) error { return parse(b, customerPrefix, (*[16]byte)(id)) }
-
-// UnmarshalText reads what MarshalText writes.
-func (id *InteractionID) UnmarshalText(b []byte) error {
-	return parse(b, interactionPrefix, (*[16]byte)(id))
-}
-
-func text(id [16]byte) string {
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:]))
-}
-
-func parse(b []byte, prefix string, out *[16]byte) error {
-	s, ok := strings.CutPrefix(string(b), prefix)
-	if !ok || len(s) != 26 {
-		return fmt.Errorf("an id is %q and 26 letters and digits", prefix)
-	}
-	raw, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(s))
-	if err != nil {
-		return fmt.Errorf("an id is %q and 26 letters and digits: %w", prefix, err)
-	}
-	copy(out[:], raw)
-	return nil
-}
-
-// NodeID names what records say, whoever says it: records of equal features are one node of the graph that is matched. It is a
-// cryptographic hash: nobody can choose features that pass for another's.
-type NodeID [16]byte
-
-// IsZero tells the node of a record that is not live.
-func (id NodeID) IsZero() bool { return id == NodeID{} }
 
 // Pair is two records, the smaller id first.
 type Pair struct {
@@ -318,8 +224,8 @@ func (v Version) last() Version {
 	return v
 }
 
-// positionless answers the source's own version; where it has none but the position of the message, nothing.
-func (v Version) positionless() SourceVersion {
+// Positionless answers the source's own version; where it has none but the position of the message, nothing.
+func (v Version) Positionless() SourceVersion {
 	if v.Source.Kind == ByPosition {
 		return SourceVersion{Kind: ByPosition}
 	}
@@ -398,3 +304,86 @@ func distinct(ids []RecordID) []RecordID {
 }
 
 func compareIDs(a, b RecordID) int { return bytes.Compare(a[:], b[:]) }
+
+// leave notes which customers of the components that were divided anew may be one, for people to decide. It depends on what the division
+// depends on, so that a decision, a merge, an update or an erasure takes away what it has settled.
+func (w *work) leave(ctx context.Context, world *world) error {
+	roots, gone := map[RecordID]bool{}, map[RecordID]bool{}
+	for _, m := range world.members {
+		roots[m.Component] = true
+	}
+	known := map[RecordID]bool{}
+	for _, was := range world.stored {
+		known[was.Component] = true
+		gone[was.Component] = gone[was.Component] || !roots[was.Component]
+	}
+	of := world.byNode()
+	for _, root := range slices.SortedFunc(maps.Keys(world.anew), compareIDs) {
+		set := PossibleSet{Component: root, Pairs: w.possible(world, of, root)}
+		if len(set.Pairs) > 0 {
+			if err := w.hanging(ctx, world, set); err != nil {
+				return err
+			}
+		}
+		if len(set.Pairs) > 0 || known[root] {
+			w.delta.Possible = append(w.delta.Possible, set)
+		}
+	}
+	for _, root := range slices.SortedFunc(maps.Keys(gone), compareIDs) {
+		if gone[root] && !root.IsZero() {
+			w.delta.Possible = append(w.delta.Possible, PossibleSet{Component: root})
+		}
+	}
+	return nil
+}
+
+// possible answers the pairs of customers of a component between which evidence stands, and neither a decision nor a rule: those that come
+// closest first.
+func (w *work) possible(world *world, of map[NodeID][]RecordID, root RecordID) []Possible {
+	best, settled := map[ReviewID]Possible{}, map[ReviewID]bool{}
+	for _, d := range world.decisions {
+		if a, b := world.members[d.A], world.members[d.B]; d.Kind == NotSame && !d.Undone && a != nil && b != nil && a.Live && b.Live {
+			settled[NewReviewID(a.Customer, b.Customer)] = true
+		}
+	}
+	for _, e := range world.within[root] {
+		for _, a := range world.each(of[e.A]) {
+			for _, b := range world.each(of[e.B]) {
+				id := NewReviewID(a.Customer, b.Customer)
+				p := Possible{ID: id, A: a, B: b, Weight: e.Weight, Threshold: e.Threshold, Since: w.now, State: Waiting}
+				if p.A.Customer != id.A {
+					p.A, p.B = b, a
+				}
+				if known, twice := best[id]; id.A != id.B && (!twice || closer(&p, &known) < 0) {
+					best[id] = p
+				}
+				settled[id] = settled[id] || e.Rule == CannotLink
+			}
+		}
+	}
+	var out []Possible
+	for id, p := range best {
+		if !settled[id] {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b Possible) int { return closer(&a, &b) })
+	return out[:min(len(out), MaxPossible)]
+}
+
+// closer puts first what is nearer to joining.
+func closer(a, b *Possible) int {
+	return cmp.Or(cmp.Compare(b.Weight-b.Threshold, a.Weight-a.Threshold), compareNames(a.ID.A, b.ID.A), compareNames(a.ID.B, b.ID.B),
+		compareIDs(a.A.Record, b.A.Record), compareIDs(a.B.Record, b.B.Record))
+}
+
+// each answers the first record of each customer that has some of the records.
+func (world *world) each(ids []RecordID) (out []Side) {
+	for _, id := range ids {
+		c := world.members[id].Customer
+		if !slices.ContainsFunc(out, func(s Side) bool { return s.Customer == c }) {
+			out = append(out, Side{Member: Member{Record: id}, Customer: c})
+		}
+	}
+	return out
+}

@@ -283,31 +283,6 @@ type Difference struct {
 	After  *Value `json:"after,omitempty"`  // none where there would be none
 }
 
-// standing tells whether a decision of that kind stands between its two records.
-func standing(ctx context.Context, v View, d Decision) (bool, error) {
-	comps, err := v.Components(ctx, []RecordID{d.A, d.B})
-	for _, c := range comps {
-		if slices.ContainsFunc(c.Decisions, func(o Decision) bool { return o.Pair == d.Pair && o.Kind == d.Kind && !o.Undone }) {
-			return true, err
-		}
-	}
-	return false, err
-}
-
-// keySet answers the keys of a node that has live records: all where it speaks, else those by which it is found.
-func (w *work) keySet(n NodeID, f *Features, speaks bool) KeySet {
-	set := KeySet{Node: n, Keys: w.keys(f)}
-	if !speaks {
-		for i, k := range set.Keys {
-			if k.Type != keyIdentifier {
-				set.Keys[i].Type = quiet + k.Type
-			}
-		}
-		slices.SortFunc(set.Keys, compareKeys)
-	}
-	return set
-}
-
 // rematch scores all pairs of some nodes anew, and clusters what they are in. In the first round it only sees to it that their keys are
 // those of the matcher: which nodes of many records speak depends on it.
 func (w *work) rematch(ctx context.Context, nodes []NodeID, indexed bool) error {
@@ -370,4 +345,18 @@ func (w *work) rematch(ctx context.Context, nodes []NodeID, indexed bool) error 
 		}
 	}
 	return w.recluster(ctx, g, edges)
+}
+
+// keySet answers the keys of a node that has live records: all where it speaks, else those by which it is found.
+func (w *work) keySet(n NodeID, f *Features, speaks bool) KeySet {
+	set := KeySet{Node: n, Keys: w.keys(f)}
+	if !speaks {
+		for i, k := range set.Keys {
+			if k.Type != keyIdentifier {
+				set.Keys[i].Type = quiet + k.Type
+			}
+		}
+		slices.SortFunc(set.Keys, compareKeys)
+	}
+	return set
 }

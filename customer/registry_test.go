@@ -18,8 +18,10 @@ import (
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/explain"
+	"github.com/onefold/onefold/customer/export"
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
+	"github.com/onefold/onefold/customer/review"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/store/memory"
 	"github.com/onefold/onefold/store/sqlite"
@@ -30,6 +32,8 @@ import (
 type house struct {
 	*customer.Registry
 	*explain.Explainer
+	*export.Exporter
+	queue *review.Queue
 	store storetest.Store
 	ids   customer.IDs
 	now   time.Time
@@ -63,7 +67,7 @@ type matcher interface {
 // built is a house with a matcher of the test's own.
 func built(s storetest.Store, m matcher, ids customer.IDs) *house {
 	r := customer.NewRegistry(s, m, merge.New(merge.Policy{}), ids)
-	return &house{Registry: r, Explainer: explain.New(s, m, r, ids), store: s, ids: ids, now: start}
+	return &house{Registry: r, Explainer: explain.New(s, m, r, ids), Exporter: export.New(s), queue: review.New(s, r, ids, nil), store: s, ids: ids, now: start}
 }
 
 type require interface {

@@ -1,15 +1,11 @@
 package customer
 
 import (
-	"bufio"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"math/bits"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/onefold/onefold/event"
@@ -89,6 +85,7 @@ type Delta struct {
 	Customers    []*Customer    // new or changed, with their new version; each becomes a history row and an outbox entry
 	Interactions []*Interaction // new or changed; a forgotten one takes the place of what was there
 	Decisions    []Decision     // new, or changed by an undo
+	Possible     []PossibleSet  // of components that were divided anew, and of those that are no more
 	Dead         []event.DeadLetter
 	Settled      []event.Settlement // dead letters that go
 	Named        []Naming           // by the messages of those dead letters
@@ -159,6 +156,138 @@ const (
 	Same    DecisionKind = "same"
 	NotSame DecisionKind = "not-same"
 )
+
+// standing tells whether a decision of that kind stands between its two records.
+func standing(ctx context.Context, v View, d Decision) (bool, error) {
+	comps, err := v.Components(ctx, []RecordID{d.A, d.B})
+	for _, c := range comps {
+		if slices.ContainsFunc(c.Decisions, func(o Decision) bool { return o.Pair == d.Pair && o.Kind == d.Kind && !o.Undone }) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// Possible is two customers that may be one: records of theirs come near, and the clustering has left them apart. It waits for a person
+// for as long as that holds. What it depends on is the component of the two; since when it waits, and who looks at it, is not.
+type Possible struct {
+	ID ReviewID `json:"id"`
+	// The records that come closest, and their customers: the one with the smaller id first. Delta and store know their ids alone.
+	A         Side   `json:"a"`
+	B         Side   `json:"b"`
+	Weight    Weight `json:"weight"`
+	Threshold Weight `json:"threshold"`
+	// What hangs on it: the records of both, and the interactions that these took part in, counted up to MaxHanging each.
+	Records      int `json:"records"`
+	Interactions int `json:"interactions"`
+	Priority     int `json:"priority"`
+
+	Since time.Time   `json:"since"`
+	State ReviewState `json:"state"`
+	By    string      `json:"by,omitempty"`   // who looks at it, or has put it off
+	Until time.Time   `json:"until,omitzero"` // then it waits again
+}
+
+// PossibleSet is all pairs that are left apart in a component, none for one that is no more. It takes the place of what was left there; a
+// pair that stays keeps since when it waits and who looks at it, but one that was put off waits again when its weight is another.
+type PossibleSet struct {
+	Component RecordID
+	Pairs     []Possible
+}
+
+// ReviewState is what is done about a possible pair.
+type ReviewState string
+
+// The states of a possible pair.
+const (
+	Waiting ReviewState = "waiting"
+	Claimed ReviewState = "claimed" // somebody looks at it
+	Later   ReviewState = "later"   // somebody has put it off
+)
+
+// ReviewQuery asks for possible pairs.
+type ReviewQuery struct {
+	State ReviewState // empty: whatever is done about them
+	After ReviewID    // behind that one; ErrNotFound if it is not there any more
+	Limit int
+}
+
+// Hold says who looks at a possible pair, or puts it off.
+type Hold struct {
+	State ReviewState // Waiting gives it back
+	By    string
+	Until time.Time
+	Now   time.Time // a hold of somebody else that has ended by then is none
+}
+
+// ErrHeld is the answer when somebody else looks at a pair.
+var ErrHeld = errors.New("somebody else looks at it")
+
+// ReviewCounts is how much waits for people.
+type ReviewCounts struct {
+	Pairs  int64     `json:"pairs"`           // in whatever state
+	Oldest time.Time `json:"oldest,omitzero"` // since when the oldest waits
+}
+
+// ReviewPage is possible pairs, the most urgent first, and how many there are in all.
+type ReviewPage struct {
+	ReviewCounts
+	Reviews []Possible `json:"reviews"`
+	Next    string     `json:"next,omitempty"` // the After of the next page
+}
+
+// Reviewed is what came of a person's verdict on a possible pair.
+type Reviewed struct {
+	Review   ReviewID  `json:"review"`
+	Verdict  string    `json:"verdict"`            // same, not-same, later
+	Decision *Decision `json:"decision,omitempty"` // of same and not-same
+	Until    time.Time `json:"until,omitzero"`     // of later: then it waits again, or when there is news
+}
+
+// Limits of what waits for people (invariant 10).
+const (
+	MaxPossible = 100 // pairs of customers that are left of one component: those that come closest
+	MaxHanging  = 50  // interactions of a customer that are counted for the priority of a pair
+	maxWeighed  = 20  // pairs of a component whose interactions are counted at once; of others when somebody asks for them
+)
+
+// hanging counts what hangs on each pair of a set.
+func (w *work) hanging(ctx context.Context, world *world, set PossibleSet) error {
+	records := map[CustomerID][]RecordID{}
+	for id, m := range world.members {
+		if m.Live && m.Component == set.Component {
+			records[m.Customer] = append(records[m.Customer], id)
+		}
+	}
+	counted := map[CustomerID]int{}
+	for i := range set.Pairs {
+		p := &set.Pairs[i]
+		for _, c := range []CustomerID{p.ID.A, p.ID.B} {
+			p.Records += len(records[c])
+			if n, known := counted[c]; known || i >= maxWeighed {
+				p.Interactions += n
+				continue
+			}
+			line, err := w.tx.Timeline(ctx, records[c], MaxHanging)
+			if err != nil {
+				return err
+			}
+			counted[c] = len(line)
+			p.Interactions += len(line)
+		}
+		p.Weigh()
+	}
+	return nil
+}
+
+// Weigh sets the priority of a pair: how unsure it is, times how much hangs on it. A pair at its threshold is most unsure, one that is four
+// bits from it half as much; what hangs on it counts by its logarithm.
+func (p *Possible) Weigh() {
+	const half = 4 * Bits
+	distance := p.Weight - p.Threshold
+	unsure := 100 * int(half) / int(half+max(distance, -distance))
+	p.Priority = unsure * (bits.Len(uint(p.Records)) + bits.Len(uint(p.Interactions)))
+}
 
 // Limits of a record (invariant 10). Fields of one value are few; what could grow for ever are elements of lists, if a source makes up
 // new ids, and scopes, if it makes up new names. A statement that finds no room is refused and makes its change dead, whatever else the
@@ -248,108 +377,4 @@ func (r *Registry) Rematch(ctx context.Context, p Rematching, limit int, now tim
 		return p, nil, fmt.Errorf("match anew behind node %x: %w", p.After, err)
 	}
 	return next, out, nil
-}
-
-// Export writes every active customer as one JSON object a line. The canonical form leaves out what depends on how commits fell (ids,
-// versions, histories, recorded times, positions) and is sorted: it is byte-equal after any crash, permutation or duplication of
-// the same events (invariant 4). It is gathered in memory.
-func (r *Registry) Export(ctx context.Context, out io.Writer, canonical bool) error {
-	w := bufio.NewWriter(out)
-	var lines []canonicalCustomer
-	err := r.store.EachCustomer(ctx, func(c *Customer, _ []*Record, interactions []*Interaction) error {
-		if canonical {
-			lines = append(lines, c.canonical(interactions))
-			return nil
-		}
-		return writeLine(w, struct {
-			*Customer
-			Interactions []*Interaction `json:"interactions"`
-		}{c, interactions})
-	})
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	slices.SortFunc(lines, func(a, b canonicalCustomer) int {
-		return slices.CompareFunc(a.Members, b.Members, func(a, b canonicalMember) int {
-			return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
-		})
-	})
-	for i := range lines {
-		if err := writeLine(w, lines[i]); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
-	}
-	return w.Flush()
-}
-
-func writeLine(w *bufio.Writer, v any) error {
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(line); err != nil {
-		return err
-	}
-	return w.WriteByte('\n')
-}
-
-// The canonical form of a customer.
-type (
-	canonicalCustomer struct {
-		Members      []canonicalMember      `json:"members"`
-		Attributes   []canonicalAttribute   `json:"attributes"`
-		Interactions []canonicalInteraction `json:"interactions,omitempty"`
-	}
-	canonicalMember struct {
-		Source string `json:"source"`
-		Key    string `json:"key"`
-	}
-	canonicalAttribute struct {
-		Path Path `json:"path"`
-		canonicalClaim
-		Rule   string           `json:"rule"`
-		Losers []canonicalClaim `json:"losers,omitempty"`
-	}
-	canonicalClaim struct {
-		Value    Value         `json:"value"`
-		Source   string        `json:"source"`
-		Key      string        `json:"key"`
-		Version  SourceVersion `json:"version"`
-		Verified bool          `json:"verified,omitempty"`
-	}
-	canonicalInteraction struct {
-		Interaction
-		Parties []Party       `json:"parties"`
-		Version SourceVersion `json:"version"`
-		ID      string        `json:"id,omitempty"`
-		Event   string        `json:"event,omitempty"`
-	}
-)
-
-func (c *Customer) canonical(interactions []*Interaction) canonicalCustomer {
-	claim := func(c Claim) canonicalClaim {
-		return canonicalClaim{Value: c.Value, Source: c.Source, Key: c.Key, Version: c.Version.positionless(), Verified: c.Verified}
-	}
-	var out canonicalCustomer
-	for _, m := range c.Members {
-		out.Members = append(out.Members, canonicalMember{Source: m.Source, Key: m.Key})
-	}
-	for _, a := range c.Attributes {
-		line := canonicalAttribute{Path: a.Path, canonicalClaim: claim(a.Claim), Rule: a.Rule}
-		for _, l := range a.Losers {
-			line.Losers = append(line.Losers, claim(l))
-		}
-		out.Attributes = append(out.Attributes, line)
-	}
-	for _, in := range interactions {
-		line := canonicalInteraction{Interaction: *in, Version: in.Version.positionless()}
-		for _, p := range in.Parties {
-			line.Parties = append(line.Parties, Party{Role: p.Role, Key: p.Key})
-		}
-		out.Interactions = append(out.Interactions, line)
-	}
-	slices.SortFunc(out.Interactions, func(a, b canonicalInteraction) int {
-		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
-	})
-	return out
 }

@@ -51,7 +51,7 @@ func (p *program) root() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"start":     {p.demoCommand(), p.runCommand(), p.loadCommand(), p.simulateCommand(), p.validateCommand(), p.doctorCommand()},
 		"care":      {p.backupCommand(), p.restoreCommand(), p.checkCommand()},
-		"customers": {p.customerCommand(), p.privacyCommand(), p.matchCommand()},
+		"customers": {p.customerCommand(), p.reviewCommand(), p.privacyCommand(), p.matchCommand()},
 		"flow":      {p.mapCommand(), p.pluginCommand(), p.sourceCommand(), p.targetCommand(), p.deadCommand()},
 		"about":     {p.configCommand(), p.schemaCommand(), p.benchCommand(), p.tokenCommand(), p.versionCommand()},
 	} {

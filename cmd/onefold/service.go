@@ -13,6 +13,8 @@ import (
 
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/export"
 )
 
 // flushGrace is how long the outbox may take to empty at the end; what is left goes out at the next start.
@@ -149,9 +151,16 @@ func (s *service) brokerAddress() string {
 	return strings.Join(s.config.Kafka.Brokers, ",")
 }
 
+// clientele is all that is asked of customers.
+type clientele struct {
+	*customer.Registry
+	*export.Exporter
+}
+
 func (s *service) console() http.Handler {
 	return console.New(console.Config{
-		Customers: s.registry, Explain: s.explain, Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
+		Customers: clientele{s.registry, export.New(s.store)}, Explain: s.explain, Review: s.review, Decisions: s.review,
+		Steward: s.registry, DeadLetters: s.store, Replays: s.replays,
 		Hand: s.replays, Status: s.status, Flow: flow{s}, Model: s.study, Targets: desk{s}, Door: s.gate,
 		Republish: s.republish, Now: s.now,
 		Log: s.log.With("component", "console"),

@@ -24,6 +24,7 @@ import (
 	"github.com/onefold/onefold/customer/explain"
 	"github.com/onefold/onefold/customer/match"
 	"github.com/onefold/onefold/customer/merge"
+	"github.com/onefold/onefold/customer/review"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/mappings"
 	"github.com/onefold/onefold/pipeline"
@@ -46,6 +47,7 @@ type service struct {
 	registry   *customer.Registry
 	explain    *explain.Explainer
 	study      *study
+	review     *review.Queue
 	broker     *kafka.Broker // nil where the broker is somebody else's
 	client     *kafka.Client
 	subscriber *kafka.Subscriber
@@ -156,6 +158,8 @@ func (s *service) openStore(ctx context.Context) error {
 	matcher := match.New()
 	s.registry = customer.NewRegistry(store, matcher, merge.New(merge.Policy{Trust: s.config.Merge.Trust}), ids)
 	s.explain = explain.New(store, matcher, s.registry, ids)
+	verdicts := reviewed(s.metrics, store.ReviewCounts, s.now)
+	s.review = review.New(store, s.registry, ids, func(verdict string) { verdicts.WithLabelValues(verdict).Inc() })
 	s.study = &study{
 		store: store, registry: s.registry, manual: s.config.Match.Survey == config.ManualSurvey, now: s.now,
 		log: s.log.With("component", "match"), asked: make(chan struct{}, 1),

@@ -44,6 +44,8 @@ type state struct {
 	ofRecord     map[customer.RecordID]map[customer.InteractionID]bool
 	decisions    map[string]customer.Decision
 	decided      map[customer.RecordID][]string
+	reviews      map[customer.ReviewID]left
+	leaves       map[customer.RecordID]map[customer.ReviewID]bool // pairs by component
 	dead         map[string]event.DeadLetter
 	contents     map[string][]event.DeadLetter         // letters whose bytes others of their message share, by message
 	notes        []event.LetterNote                    // of letters that have gone
@@ -77,6 +79,7 @@ func New() *Store {
 			residents:    map[customer.CustomerID]map[customer.RecordID]bool{},
 			interactions: map[customer.InteractionID]*customer.Interaction{}, ofRecord: map[customer.RecordID]map[customer.InteractionID]bool{},
 			decisions: map[string]customer.Decision{}, decided: map[customer.RecordID][]string{}, dead: map[string]event.DeadLetter{},
+			reviews: map[customer.ReviewID]left{}, leaves: map[customer.RecordID]map[customer.ReviewID]bool{},
 			named: map[customer.RecordID]map[string]bool{}, contents: map[string][]event.DeadLetter{},
 		},
 	}

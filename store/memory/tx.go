@@ -156,6 +156,7 @@ func (s *Store) apply(d *customer.Delta) error {
 		}
 		s.decisions[dec.ID] = dec
 	}
+	s.leave(d.Possible)
 	for _, l := range d.Dead {
 		s.lay(l)
 	}

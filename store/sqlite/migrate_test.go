@@ -30,7 +30,7 @@ func TestMigratesFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	script(t, path, `DROP INDEX customer_seq; ALTER TABLE customer DROP COLUMN seq; DROP TABLE receipt; DROP TABLE receipt_tally;
-		DROP TABLE target; `+dropLetters+`; PRAGMA user_version = 1`)
+		DROP TABLE target; `+dropLetters+`; DROP TABLE review; PRAGMA user_version = 1`)
 	s = open(t, path)
 	want := []string{"0@1", "2@1", "4@1", "3@2", "1@2"}
 	feed := func() (out []string, last int64) {
@@ -72,7 +72,7 @@ func TestMigratesLetters(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	script(t, path, dropLetters+"; PRAGMA user_version = 2")
+	script(t, path, dropLetters+"; DROP TABLE review; PRAGMA user_version = 2")
 	s = open(t, path)
 	groups, err := s.DeadGroups(t.Context(), event.LetterQuery{Limit: 9})
 	if err != nil || len(groups) != 1 || groups[0].Count != 1_500 || groups[0].ID != letters[0].Group() {

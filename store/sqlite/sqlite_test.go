@@ -61,7 +61,7 @@ func TestRefusals(t *testing.T) {
 		"a newer version": {func(t *testing.T, path string) {
 			made(t, path)
 			script(t, path, "PRAGMA user_version = 99")
-		}, sqlite.ErrNewer, "of version 99, this program knows versions up to 3: use the newer program"},
+		}, sqlite.ErrNewer, "of version 99, this program knows versions up to 4: use the newer program"},
 		"another program's file": {func(t *testing.T, path string) { script(t, path, "CREATE TABLE x (y)") }, sqlite.ErrForeign, "name another path"},
 		"not a database":         {func(t *testing.T, path string) { write(t, path, strings.Repeat("no database ", 1000)) }, sqlite.ErrDamaged, "its head"},
 		"an empty file":          {func(t *testing.T, path string) { write(t, path, "") }, sqlite.ErrDamaged, "it has 0 bytes"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/store/sqlite/queue"
 )
 
 // Update runs fn in one transaction that holds the write lock from its beginning, so nothing that it read can change under it.
@@ -133,7 +134,7 @@ func (t *tx) Apply(ctx context.Context, d *customer.Delta) error {
 	}
 	t.done, t.wrote = true, *d
 	for _, step := range []func(context.Context, *customer.Delta) error{
-		t.tally, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.dead, t.forget,
+		t.tally, t.records, t.keys, t.graph, t.customers, t.interactions, t.decided, t.possible, t.dead, t.forget,
 	} {
 		if err := step(ctx, d); err != nil {
 			return err
@@ -240,6 +241,11 @@ func (t *tx) rows(ctx context.Context, query string, n int, args func(i int) ([]
 		}
 	}
 	return nil
+}
+
+// possible writes which pairs wait for people.
+func (t *tx) possible(ctx context.Context, d *customer.Delta) error {
+	return queue.Write(ctx, t.raw, d.Possible)
 }
 
 func (t *tx) records(ctx context.Context, d *customer.Delta) error {

@@ -19,6 +19,7 @@ type Store interface {
 	customer.Store
 	Leaving
 	Standing
+	Reviews
 	Letters
 	Intents
 	Counts(ctx context.Context) (customer.Counts, error)
@@ -54,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"components are whole and distinct":               testComponents,
 		"timelines are newest first":                      testTimeline,
 		"decisions are never deleted":                     testDecisions,
+		"what waits for people waits until it is settled": testWaiting,
 		"what records left is remembered":                 testFormer,
 		"positions fence and count once":                  testPositions,
 		"pauses are remembered until they end":            testPauses,
@@ -99,9 +101,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"a renewed target holds nothing":                  testRenew,
 		"an erased customer's receipt says nothing":       testErasedReceipt,
 	} {
-		t.Run(name, func(t *testing.T) {
-			sound(t, open(t), test)
-		})
+		t.Run(name, func(t *testing.T) { sound(t, open(t), test) })
 	}
 	t.Run("a closed store refuses", func(t *testing.T) { testClosed(t, open(t)) })
 }
