@@ -32,6 +32,9 @@ func (h *heard) compare() (news bool, t *touch) {
 		}
 	}
 	age := compareVersions(&c.Version.Source, now.RemoteVersion)
+	if now.RemoteID != "" && now.RemoteID != c.Key {
+		age = unknown // it speaks of another entry, which has a count of its own
+	}
 	settled := now.State == event.Held || now.State == event.Owed && now.Reason == reasonEdited
 	t = &touch{}
 	party := make([]customer.Statement, 0, len(c.Party)+1)

@@ -86,7 +86,7 @@ func (e *Echoes) sift(ctx context.Context, changes []*heard, refused []event.Ref
 	refused = slices.Clone(refused)
 	for _, h := range changes {
 		news, t := h.hear()
-		if h.customer != nil && t != nil {
+		if h.customer != nil && t != nil && (t.edited || t.gone || len(t.heard) > 0) {
 			if err := h.sync.touch(ctx, h.customer.ID, t); err != nil {
 				return nil, nil, err
 			}
@@ -162,9 +162,18 @@ func (e *Echoes) recognise(ctx context.Context, all []*heard) error {
 				}
 			}
 			known = known[n:]
+			slices.SortStableFunc(h.receipts, func(a, b *event.Receipt) int { return h.rank(a) - h.rank(b) })
 		}
 	}
 	return nil
+}
+
+// rank puts the receipt of the customer that an entry belongs to behind those of others that it belonged to.
+func (h *heard) rank(r *event.Receipt) int {
+	if h.customer != nil && r.Customer == h.customer.ID.String() {
+		return 1
+	}
+	return 0
 }
 
 // remotes looks for whom the target's own ids of the entries stand.

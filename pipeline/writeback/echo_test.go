@@ -359,3 +359,40 @@ type absorber func(customer.Batch) (*customer.Absorbed, error)
 func (a absorber) Absorb(_ context.Context, b customer.Batch) (*customer.Absorbed, error) {
 	return a(b)
 }
+
+// A change that still carries the id of a customer who was merged is compared with what its survivor was given.
+func TestEchoOfAMergedCustomer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(t)
+		defer l.stop()
+		apply(t, l.store, person(1, 1, "Ann"))
+		time.Sleep(time.Second)
+		apply(t, l.store, become(1, 2, customer.Merged, 2), person(2, 1, "Anna"))
+		time.Sleep(time.Minute)
+		e := l.the()
+		if e.external != cus(2).String() {
+			t.Fatalf("the entry is %s's", e.external)
+		}
+		isEcho(t, "the survivor's value under the old id", l.webhook(e.remote, cus(1).String(), e.version, customer.Patch, set("fullName", "Anna")))
+		isEcho(t, "the merged one's, late", l.webhook(e.remote, cus(1).String(), 1, customer.Patch, set("fullName", "Ann")))
+		before := len(l.crm.said())
+		time.Sleep(time.Hour)
+		if n := len(l.crm.said()); n != before {
+			t.Errorf("echoes cost %d pushes", n-before)
+		}
+	})
+}
+
+// A target's ids and versions are kept up to a length.
+func TestLongRemoteIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(t)
+		defer l.stop()
+		l.crm.long = true
+		apply(t, l.store, person(1, 1, "Ann"))
+		time.Sleep(time.Second)
+		if r := receipt(t, l.store, 1); r.State != event.Held || r.RemoteID != "" || r.RemoteVersion != "" {
+			t.Errorf("a receipt keeps an id of %d bytes and a version of %d", len(r.RemoteID), len(r.RemoteVersion))
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ type crm struct {
 	batch   int
 	merges  bool
 	silent  bool              // it tells no ids and no versions
+	long    bool              // or endless ones
 	entries map[string]*entry // by remote id
 	next    int
 	clock   int
@@ -153,8 +155,11 @@ func (c *crm) one(d *adapters.Delivery) adapters.Receipt {
 		}
 		return adapters.Receipt{}
 	}
-	if c.silent {
+	switch {
+	case c.silent:
 		return adapters.Receipt{}
+	case c.long:
+		return adapters.Receipt{RemoteID: strings.Repeat("1", 2000), RemoteVersion: strings.Repeat("2", 2000)}
 	}
 	return adapters.Receipt{RemoteID: e.remote, RemoteVersion: strconv.Itoa(e.version)}
 }

@@ -106,7 +106,6 @@ func (s *Sync) bring(ctx context.Context, items []*item) {
 func (s *Sync) call(ctx context.Context, batch []*item) {
 	deliveries := make([]adapters.Delivery, len(batch))
 	for i, it := range batch {
-		it.tried = true
 		deliveries[i] = *it.delivery
 	}
 	begin := s.c.Now()
@@ -164,8 +163,8 @@ func (s *Sync) judge(it *item, now time.Time) {
 		s.arrived(it)
 		return
 	}
-	if it.done.RemoteID != "" {
-		r.RemoteID = it.done.RemoteID
+	if id := it.done.RemoteID; id != "" && len(id) <= maxRemote {
+		r.RemoteID = id
 	}
 	switch {
 	case final(problem.Class):
@@ -211,10 +210,12 @@ func (s *Sync) arrived(it *item) {
 		}
 		return
 	}
-	if it.done.RemoteID != "" {
-		r.RemoteID = it.done.RemoteID
+	if id := it.done.RemoteID; id != "" && len(id) <= maxRemote {
+		r.RemoteID = id
 	}
-	r.RemoteVersion = it.done.RemoteVersion
+	if r.RemoteVersion = it.done.RemoteVersion; len(r.RemoteVersion) > maxRemote {
+		r.RemoteVersion = ""
+	}
 	r.State, r.Tries, r.Next = event.Held, 0, time.Time{}
 	r.Class, r.Reason, r.Error = "", "", ""
 	s.series.upserted.Inc()

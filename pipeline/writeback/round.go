@@ -30,7 +30,6 @@ type item struct {
 	late     bool // the delivery waits until all others of the round are done
 	keep     bool // the receipt differs from what was kept, before anything is pushed
 	again    bool // and once more afterwards, though nothing was pushed
-	tried    bool // the delivery was pushed: it may have arrived
 	done     *adapters.Receipt
 }
 

@@ -63,6 +63,7 @@ const (
 	wrongLogin   = time.Minute    // longest wait between two tries with a credential that does not work
 	removeAgain  = time.Hour      // until a removal that was refused is tried again: an erasure is owed
 	maxAliases   = 64             // that are followed one after another
+	maxRemote    = 1_024          // bytes of an id or a version that a target tells; a longer one is none
 	maxTold      = 500            // bytes of an error's text in a receipt
 	longestPause = 24 * time.Hour // that a target may ask for
 )
