@@ -13,7 +13,6 @@ import (
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
-	"github.com/onefold/onefold/store/sqlite/queue"
 )
 
 // Changed answers customers behind a place in the feed, each once, as they are now, in the order in which they last changed, at most
@@ -365,41 +364,4 @@ func (s *Store) republish(ctx context.Context, after int64) (n, last int64, err 
 		return 0, after, s.explain(err)
 	}
 	return n, last, nil
-}
-
-// Reviews answers the pairs that wait for people, the most urgent first; customer.ErrNotFound if the one to begin behind is not there.
-func (s *Store) Reviews(ctx context.Context, q customer.ReviewQuery) ([]customer.Possible, error) {
-	out, err := queue.List(ctx, s.reader, q)
-	return out, s.explain(err)
-}
-
-// Review answers one pair; customer.ErrNotFound if it does not wait.
-func (s *Store) Review(ctx context.Context, id customer.ReviewID) (*customer.Possible, error) {
-	out, err := queue.One(ctx, s.reader, id)
-	return out, s.explain(err)
-}
-
-// Hold notes who looks at a pair, or puts it off; customer.ErrHeld if somebody else does.
-func (s *Store) Hold(ctx context.Context, id customer.ReviewID, h customer.Hold) error {
-	return s.explain(queue.Hold(ctx, s.writer, id, h))
-}
-
-// Release lets the pairs wait again that were held until a time, or before.
-func (s *Store) Release(ctx context.Context, now time.Time) error {
-	if due, err := queue.Overdue(ctx, s.reader, now); err != nil || !due {
-		return s.explain(err)
-	}
-	return s.explain(queue.Release(ctx, s.writer, now))
-}
-
-// ReviewCounts answers how many pairs wait, in whatever state, and since when the oldest does.
-func (s *Store) ReviewCounts(ctx context.Context) (customer.ReviewCounts, error) {
-	out, err := queue.Counts(ctx, s.reader)
-	return out, s.explain(err)
-}
-
-// DecisionLog answers the decisions behind an id, undone ones too, in the order of their ids.
-func (s *Store) DecisionLog(ctx context.Context, after string, limit int) ([]customer.Decision, error) {
-	out, err := queue.Decisions(ctx, s.reader, after, limit)
-	return out, s.explain(err)
 }
