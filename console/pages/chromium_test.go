@@ -3,6 +3,7 @@ package pages_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -97,7 +98,9 @@ func (w *window) complaints() []string {
 
 func (w *window) do(steps ...chromedp.Action[chromedp.Void]) {
 	w.Helper()
-	if err := chromedp.Do(w.ctx, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -268,9 +271,18 @@ func TestChromiumFollowsTheFlow(t *testing.T) {
 	var mu sync.Mutex
 	served := h.handler(io.Discard)
 	began := time.Now()
+	broken, left := false, false
 	site := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
+		if left && r.URL.Path == "/live" {
+			http.Redirect(rw, r, "/customers", http.StatusSeeOther) // as the door does with whose session has ended
+			return
+		}
+		h.err = nil
+		if broken {
+			h.err = errors.New("the store is away")
+		}
 		h.now = noon.Add(time.Since(began))
 		h.status.Sources[0].Applied += 100
 		served.ServeHTTP(rw, r)
@@ -293,6 +305,24 @@ func TestChromiumFollowsTheFlow(t *testing.T) {
 	if c := w.complaints(); len(c) > 0 {
 		t.Error(c)
 	}
+	set := func(flag *bool, to bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		*flag = to
+	}
+	set(&broken, true)
+	w.until(`document.getElementById("stale").textContent.startsWith("live updates stopped")`)
+	if figures := eval[int](w, `document.querySelectorAll(".figure").length * document.querySelectorAll("h1").length`); figures != 5 {
+		t.Error("an error is put into the page")
+	}
+	set(&broken, false)
+	w.until(`document.getElementById("stale").textContent === ""`)
+	eval[bool](w, `window.before = true`)
+	set(&left, true)
+	w.until(`window.before === undefined`) // the page is asked for anew, so that the door can lead to where one signs in
+	set(&left, false)
+	w.complaints()
+	w.until(`document.querySelector("#chart") !== null && document.querySelectorAll("h1").length === 1`)
 	site.CloseClientConnections()
 	site.Listener.Close()
 	w.until(`document.getElementById("stale").textContent.startsWith("live updates stopped")`)
@@ -334,7 +364,8 @@ func TestChromiumReadsWithoutScripts(t *testing.T) {
 	w.do(chromedp.Navigate(site.URL+"/"), chromedp.WaitVisible("svg.flow"), chromedp.WaitVisible(".figure"))
 	w.do(chromedp.Navigate(site.URL+"/customers"), chromedp.SendKeys("#q", "ana\r"), chromedp.WaitVisible("[data-row]"))
 	w.do(chromedp.Click("[data-row] a"), chromedp.WaitVisible("#values"), chromedp.WaitVisible(".bar"))
-	w.do(chromedp.Navigate(site.URL+"/dead-letters/dead_1"), chromedp.Click("main form button"), chromedp.WaitNotPresent("main form"))
+	w.do(chromedp.Navigate(site.URL+"/dead-letters/dead_1"), chromedp.Click(`form[action$="/reveal"] button`),
+		chromedp.WaitNotPresent(`form[action$="/reveal"]`))
 	if text, err := chromedp.Run(w.ctx, chromedp.Text("pre")); err != nil || !strings.Contains(text, "Ana Novak") {
 		t.Error("the bytes are not revealed:", text, err)
 	}

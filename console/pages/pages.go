@@ -77,7 +77,7 @@ const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src
 	"object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 // htmxConfig leaves out all that htmx could do and that we do not use.
-const htmxConfig = `{"history":false,"includeIndicatorCSS":false,"defaultTimeout":10000,"extensions":"none"}`
+const htmxConfig = `{"history":false,"includeIndicatorCSS":false,"noSwap":[204,304,"4xx","5xx"],"defaultTimeout":10000,"extensions":"none"}`
 
 // New returns the pages, at / and below.
 func New(c Config) http.Handler {

@@ -166,6 +166,7 @@ func (h *house) letter() event.DeadLetter {
 		ID: "dead_1", Source: h.said, Topic: h.said, Partition: 1, Offset: 42, Part: h.said, Time: noon, At: noon, Class: event.Poison,
 		Reason: h.said, Path: h.said, Message: h.said, Mapping: h.said, Attempts: 1, Key: []byte(h.text), Value: []byte(h.text),
 		Headers: []event.Header{{Key: h.said, Value: []byte(h.text)}},
+		Edit:    &event.Edit{Value: []byte("{}"), By: h.said, Reason: h.said, At: noon},
 	}
 }
 
@@ -696,7 +697,7 @@ func TestWhatOperatorsDo(t *testing.T) {
 	}{
 		"/sources/shop/pause":   {nil, "kim paused shop", "/sources"},
 		"/sources/shop/resume":  {nil, "resumed shop", "/sources"},
-		"/targets/crm/resync":   {nil, "resynced crm", "/targets/crm"},
+		"/targets/crm/resync":   {url.Values{"sure": {"true"}}, "resynced crm", "/targets/crm"},
 		"/dead-letters/discard": {url.Values{"group": {"g1"}, "reason": {" test data "}}, "discarded because test data", "/dead-letters"},
 	} {
 		h := newHouse("Ana")
@@ -717,6 +718,9 @@ func TestWhatOperatorsDo(t *testing.T) {
 		}
 	}
 	h := newHouse("Ana")
+	if a := post(t, h.handler(io.Discard), "/targets/crm/resync", nil); a.Code != 400 || len(h.did) > 0 {
+		t.Error("everything is written again by accident:", a.Code)
+	}
 	if a := post(t, h.handler(io.Discard), "/dead-letters/discard", url.Values{"group": {"g1"}, "reason": {"  "}}); a.Code != 400 || len(h.did) > 0 {
 		t.Error("letters go without a reason:", a.Code)
 	}

@@ -99,6 +99,9 @@ func (p *pages) resync(r *http.Request) (*view, error) {
 		return cmp.Or(no, p.noOperator()), nil
 	}
 	name := r.PathValue("name")
+	if r.PostFormValue("sure") != "true" {
+		return nil, event.Errorf(event.Permanent, "validation", "sure", "Say that you mean it: everything is written again.")
+	}
 	if err := p.Targets.Resync(r.Context(), name); err != nil {
 		return nil, err
 	}

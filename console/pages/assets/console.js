@@ -21,9 +21,18 @@
   });
   const failed = () => { if (stale) stale.textContent = "live updates stopped at " + clock(last) + ", showing the last numbers"; };
   document.addEventListener("htmx:error", failed);
-  document.addEventListener("htmx:after:request", (e) => {
-    const answer = e.detail && e.detail.ctx && e.detail.ctx.response;
-    if (answer && answer.status >= 400) return failed();
+  // What is no piece of this page is not put into it: an error, or, when the session has ended, the page where one signs in.
+  document.addEventListener("htmx:before:response", (e) => {
+    const answer = e.detail.ctx.response.raw;
+    if (answer.redirected) {
+      e.preventDefault();
+      location.reload();
+    } else if (!answer.ok) {
+      e.preventDefault();
+      failed();
+    }
+  });
+  document.addEventListener("htmx:after:request", () => {
     last = new Date();
     if (!held && stale) stale.textContent = "";
   });
