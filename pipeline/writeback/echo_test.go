@@ -293,7 +293,7 @@ func TestAdoptsTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(t)
 		defer l.stop()
-		l.crm.entries["77"] = &entry{remote: "77", version: 1, body: "theirs"}
+		l.crm.locked(func() { l.crm.entries["77"] = &entry{remote: "77", version: 1, body: "theirs"} })
 		isNews(t, "a new contact", l.webhook("77", "", 1, customer.Upsert, set("fullName", "Zoe"), email("z@example.org")))
 		time.Sleep(time.Minute)
 		e := l.the()
@@ -313,7 +313,7 @@ func TestEchoesWithoutVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(t)
 		defer l.stop()
-		l.crm.silent = true
+		l.crm.locked(func() { l.crm.silent = true })
 		l.shop(1, "A")
 		time.Sleep(time.Second)
 		e := l.the()
@@ -388,7 +388,7 @@ func TestLongRemoteIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(t)
 		defer l.stop()
-		l.crm.long = true
+		l.crm.locked(func() { l.crm.long = true })
 		apply(t, l.store, person(1, 1, "Ann"))
 		time.Sleep(time.Second)
 		if r := receipt(t, l.store, 1); r.State != event.Held || r.RemoteID != "" || r.RemoteVersion != "" {

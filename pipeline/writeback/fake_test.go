@@ -173,6 +173,13 @@ func (c *crm) by(external string) *entry {
 	return nil
 }
 
+// locked does something while nothing is pushed.
+func (c *crm) locked(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	do()
+}
+
 // holds answers the bodies that the crm holds, by external id.
 func (c *crm) holds() map[string]string {
 	c.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,8 +50,8 @@ type world struct {
 	crm     *crm
 	version map[int]int64
 	now     map[int]*customer.Customer
-	mode    string
-	away    bool
+	mode    atomic.Value // a string
+	away    atomic.Bool
 }
 
 func (w *world) be(c *customer.Customer, n int) {
@@ -80,13 +81,13 @@ func (w *world) step(st step) {
 		c.Attributes = append(c.Attributes, attribute("status", "hidden"))
 		w.be(c, st.Who)
 	default:
-		w.mode = st.Do
+		w.mode.Store(st.Do)
 	}
 }
 
 // fault is what the target does to a delivery in the world's mode.
 func (w *world) fault(d *adapters.Delivery) *adapters.Problem {
-	switch w.mode {
+	switch w.mode.Load() {
 	case "throttle":
 		return problem(event.Throttled, time.Second)
 	case "lock":
@@ -143,18 +144,18 @@ func live(t *testing.T, all []step, merges, silent bool) string {
 	w.crm.refuse = w.fault
 	w.crm.before = func(int, []adapters.Delivery) error {
 		time.Sleep(10 * time.Millisecond)
-		if w.mode == "down" {
+		if w.mode.Load() == "down" {
 			return event.Errorf(event.Retryable, "unreachable", "", "nobody answers")
 		}
 		return nil
 	}
 	w.crm.after = func(int) error { // done, but nobody hears of it
-		if w.mode == "lost" {
+		if w.mode.Load() == "lost" {
 			return event.Errorf(event.Retryable, "unreachable", "", "the answer was lost")
 		}
 		return nil
 	}
-	store := &faulty{Store: w.store, fail: func() bool { return w.mode == "store" || w.away }}
+	store := &faulty{Store: w.store, fail: func() bool { return w.mode.Load() == "store" || w.away.Load() }}
 	c := config()
 	c.Round, c.Drain = 3, 20*time.Millisecond
 	open := func() (*writeback.Sync, func()) {
@@ -165,9 +166,9 @@ func live(t *testing.T, all []step, merges, silent bool) string {
 	for _, st := range all {
 		switch st.Do {
 		case "crash": // nothing can be kept any more, and another process begins
-			w.away = true
+			w.away.Store(true)
 			stop()
-			w.away = false
+			w.away.Store(false)
 			s, stop = open()
 		case "resync": // the target was put back to an empty backup
 			w.crm.mu.Lock()
@@ -182,7 +183,7 @@ func live(t *testing.T, all []step, merges, silent bool) string {
 		s.Wake()
 		time.Sleep(time.Duration(st.Wait) * time.Millisecond)
 	}
-	w.mode = "well"
+	w.mode.Store("well")
 	time.Sleep(30 * time.Minute)
 	stop()
 	if diff := cmp.Diff(w.should(), w.crm.holds()); diff != "" {

@@ -3,6 +3,7 @@ package writeback_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,7 +131,7 @@ func TestSyncRemoves(t *testing.T) {
 			r.At = time.Time{}
 			want(t, "the proof", event.Receipt{Target: "crm", Customer: cus(n).String(), Version: 2, State: event.Removed}, r)
 		}
-		want(t, "erasures are told as such", []bool{true}, erased)
+		target.locked(func() { want(t, "erasures are told as such", []bool{true}, erased) })
 		apply(t, store, person(1, 3, "Ann"), become(4, 2, customer.Erased, 0), become(5, 1, customer.Gone, 0))
 		time.Sleep(time.Second)
 		want(t, "who comes back is made anew", map[string]string{cus(1).String(): `{"name":"Ann","email":"1@example.org"}`}, target.holds())
@@ -145,9 +146,10 @@ func TestSyncRemoves(t *testing.T) {
 func TestSyncOutlastsAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, target := memory.New(), newCRM()
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		target.before = func(int, []adapters.Delivery) error {
-			if down {
+			if down.Load() {
 				return event.Errorf(event.Retryable, "unreachable", "", "nobody answers")
 			}
 			return nil
@@ -161,14 +163,16 @@ func TestSyncOutlastsAnHour(t *testing.T) {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "nobody answers") {
 			t.Errorf("a target that is down is ready: %v", err)
 		}
-		if target.calls > 40 {
-			t.Errorf("%d calls in an hour of a target that is down", target.calls)
-		}
+		target.locked(func() {
+			if target.calls > 40 {
+				t.Errorf("%d calls in an hour of a target that is down", target.calls)
+			}
+		})
 		st, err := s.Status(t.Context(), store)
 		if err != nil || st.State != "down" || st.Waiting < 40 || st.Oldest.IsZero() {
 			t.Errorf("the status: %+v, %v", st, err)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(10 * time.Minute)
 		if got := target.holds(); len(got) != 60 {
 			t.Errorf("%d of 60 customers are there", len(got))
@@ -217,8 +221,10 @@ func TestSyncWaitsAsAsked(t *testing.T) {
 		if got := target.holds(); len(got) != 20 {
 			t.Errorf("%d of 20 customers are there", len(got))
 		}
-		for i := 1; i < len(asked); i++ {
-			if d := asked[i].Sub(asked[i-1]); d > 0 && d < 30*time.Second && asked[i].Sub(begin) < 90*time.Second {
+		var times []time.Time
+		target.locked(func() { times = asked })
+		for i := 1; i < len(times); i++ {
+			if d := times[i].Sub(times[i-1]); d > 0 && d < 30*time.Second && times[i].Sub(begin) < 90*time.Second {
 				t.Errorf("it was called %s after it had asked for 30 s", d)
 			}
 		}
@@ -233,9 +239,10 @@ func TestSyncWaitsAsAsked(t *testing.T) {
 func TestSyncHoldsForACredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, target := memory.New(), newCRM()
-		expired := true
+		var expired atomic.Bool
+		expired.Store(true)
 		target.before = func(int, []adapters.Delivery) error {
-			if expired {
+			if expired.Load() {
 				return event.Errorf(event.Auth, "login", "", "the token has expired")
 			}
 			return nil
@@ -250,7 +257,7 @@ func TestSyncHoldsForACredential(t *testing.T) {
 		if st, _ := s.Status(t.Context(), store); st.State != "auth" || st.Receipts[event.Refused] > 0 {
 			t.Errorf("the status: %+v", st)
 		}
-		expired = false
+		expired.Store(false)
 		time.Sleep(2 * time.Minute)
 		if got := target.holds(); len(got) != 4 || s.Ready() != nil {
 			t.Errorf("after renewal: %d of 4 are there, %v", len(got), s.Ready())
@@ -278,9 +285,11 @@ func TestSyncRefusesAVersion(t *testing.T) {
 		time.Sleep(time.Hour)
 		apply(t, store, person(1, 2, "bad"))
 		time.Sleep(time.Minute)
-		if asked != 1 {
-			t.Errorf("the same was asked %d times", asked)
-		}
+		target.locked(func() {
+			if asked != 1 {
+				t.Errorf("the same was asked %d times", asked)
+			}
+		})
 		refused, err := store.RefusedReceipts(t.Context(), "crm", "", 10)
 		if err != nil || len(refused) != 2 || refused[0].Reason != "a-reason" || refused[1].Reason != "mapping" {
 			t.Errorf("who is refused: %+v, %v", refused, err)
@@ -310,9 +319,11 @@ func TestSyncBacksOffPerCustomer(t *testing.T) {
 		s := writeback.New(config(), target, store, nil, nil)
 		defer run(t, s)()
 		time.Sleep(time.Hour)
-		if tried < 10 || tried > 40 {
-			t.Errorf("it was tried %d times in an hour", tried)
-		}
+		target.locked(func() {
+			if tried < 10 || tried > 40 {
+				t.Errorf("it was tried %d times in an hour", tried)
+			}
+		})
 		for n := 3; n < 6; n++ {
 			apply(t, store, person(n, 1, "c"))
 			time.Sleep(2 * time.Second)
@@ -356,9 +367,10 @@ func TestSyncSurvivesABadAdapter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, target := memory.New(), newCRM()
-				bad := true
+				var bad atomic.Bool
+				bad.Store(true)
 				target.before = func(int, []adapters.Delivery) error {
-					if bad {
+					if bad.Load() {
 						return do()
 					}
 					return nil
@@ -369,7 +381,7 @@ func TestSyncSurvivesABadAdapter(t *testing.T) {
 				if r := receipt(t, store, 1); r.State != event.Owed || strings.Contains(r.Error, "name") {
 					t.Errorf("the receipt: %+v", r)
 				}
-				bad = false
+				bad.Store(false)
 				time.Sleep(10 * time.Minute)
 				if got := target.holds(); len(got) != 1 {
 					t.Error("it does not come back")
@@ -388,7 +400,7 @@ func TestResync(t *testing.T) {
 		s := writeback.New(config(), target, store, nil, nil)
 		defer run(t, s)()
 		time.Sleep(time.Second)
-		clear(target.entries) // it was put back to an empty backup
+		target.locked(func() { clear(target.entries) }) // it was put back to an empty backup
 		if err := s.Resync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
