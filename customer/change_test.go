@@ -15,6 +15,7 @@ import (
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/customer/explain"
+	"github.com/onefold/onefold/customer/review"
 	"github.com/onefold/onefold/event"
 )
 
@@ -399,7 +400,10 @@ func TestLimitsAreWritten(t *testing.T) {
 		"bytes of what a dead letter says":              customer.MaxExplained,
 		"bytes of the elements of a record":             customer.MaxRecord, "scopes of versions of a record": customer.MaxScopes,
 		"nodes that hold one thing that is asked for": customer.MaxHeld, "nodes whose records are read": customer.MaxExamined,
-		"nodes of each of two customers that `why` compares":                explain.MaxSpeakers,
+		"nodes of each of two customers that `why` compares":                     explain.MaxSpeakers,
+		"pairs of customers that wait for a person, of one component":            customer.MaxPossible,
+		"interactions of a customer that are counted for the priority of a pair": customer.MaxHanging,
+		"pairs that one verdict is on":                                           review.MaxBulk, "decisions that are taken at once": review.MaxTold,
 		"live records of a component that `how` and `why-not` divide again": explain.MaxRetold,
 		"refused steps that `how` shows":                                    explain.MaxApart, "changes that `what-if` supposes": explain.MaxSupposed,
 		"records that a source merged into a record, in a scope": customer.MaxLosers,
