@@ -34,6 +34,8 @@ ON_KAFKA := ./pipeline/kafka ./cmd/onefold
 SMOKE    := TestRoundTrip|Smoke
 # How long each fuzz target runs in `make test-full`.
 FUZZTIME ?= 10s
+# How long `make soak-doors` kills.
+DOORS ?= 2m
 # What `make bench` measures, and how often.
 BENCH      ?= .
 BENCHCOUNT ?= 5
@@ -103,6 +105,10 @@ race: ## The race detector on all but the program as a whole
 .PHONY: faults
 faults: ## The long tests: faults, kills, many messages
 	ONEFOLD_TEST_FULL=1 go test -count=1 -shuffle=on -timeout 20m ./pipeline/... ./store/... ./cmd/...
+
+.PHONY: soak-doors
+soak-doors: ## Kill the plugin, the CRM and the service for DOORS under load: the CRM must hold what the master holds
+	ONEFOLD_TEST_DOORS=$(DOORS) go test -count=1 -v -timeout 60m -run TestKilledDoors ./cmd/onefold
 
 .PHONY: kafka
 kafka: ## All tests that speak to a broker, on a real Apache Kafka

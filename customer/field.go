@@ -53,8 +53,6 @@ const (
 	FieldPhone      = model.Phone
 	FieldAddress    = model.Address
 	FieldLink       = model.Link
-
-	IdentifierMaster = model.MasterID
 )
 
 // Strength says how far an identifier may be trusted to name one party.

@@ -52,6 +52,7 @@ type Summary struct {
 type demo struct {
 	*program
 	people, events, rate int
+	edits                int
 	seed                 uint64
 	dir                  string
 	exit                 bool
@@ -82,6 +83,7 @@ func (p *program) demoCommand() *cobra.Command {
 	c.Flags().IntVar(&d.events, "events", 10000, "messages that its systems send")
 	c.Flags().Uint64Var(&d.seed, "seed", 1, "the same seed makes the same town")
 	c.Flags().IntVar(&d.rate, "rate", -1, "messages a second, 0 as fast as it goes; default 500, with --exit 0")
+	c.Flags().IntVar(&d.edits, "edits", -1, fmt.Sprintf("edits by the users of the CRM; default one for every %d messages", editEach))
 	c.Flags().BoolVar(&d.exit, "exit", false, "end when everything is processed, and print a summary")
 	c.Flags().StringVar(&d.dir, "data", "", "keep broker and store in this folder; default a temporary one that is removed at the end")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -93,6 +95,9 @@ func (p *program) demoCommand() *cobra.Command {
 		}
 		if d.rate < 0 && !d.exit {
 			d.rate = 500
+		}
+		if d.edits < 0 {
+			d.edits = d.events / editEach
 		}
 		return d.run(c.Context())
 	}
@@ -112,7 +117,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	d.office, err = openOffice(ctx, crmListen,
-		crm.Config{Token: crmToken, Seed: d.seed, Faults: crmFaults(), Now: d.now}, d.events/editEach)
+		crm.Config{Token: crmToken, Seed: d.seed, Faults: crmFaults(), Now: d.now}, d.edits)
 	if err != nil {
 		return err
 	}
@@ -167,7 +172,7 @@ func forgive(err error, interrupted bool) error {
 
 // work lets the CRM be there, its webhooks come, and its people edit, until ctx ends.
 func (d *demo) work(ctx context.Context) error {
-	return d.office.run(ctx, func() int64 { return d.fed.Load() / editEach }, d.service.publisher.Send, func(n int) { d.sent.Add(int64(n)) })
+	return d.office.run(ctx, func() int64 { return d.fed.Load() * int64(d.edits) / int64(d.events) }, d.service.publisher.Send, func(n int) { d.sent.Add(int64(n)) })
 }
 
 // coreShare is how many of the grown-ups of a demo's town the old core banking system knows.

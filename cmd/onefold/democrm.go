@@ -33,8 +33,8 @@ const (
 
 // Of the people who work with the demo's CRM.
 const (
-	editEach = 50                    // events of the town for one edit
-	editTick = 10 * time.Millisecond // shortest time between two edits
+	editEach = 50                   // events of the town for one edit
+	editTick = 2 * time.Millisecond // shortest time between two edits
 )
 
 // crmFaults are the bad days of the demo's CRM: a quota that a busy hour uses up, and now and then an error, an answer that breaks off,

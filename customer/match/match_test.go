@@ -143,19 +143,12 @@ func TestStandardise(t *testing.T) {
 				{Type: "iban", Value: "CH9300762011623852957", Strength: customer.S2},
 			}},
 		},
-		"our own id told back is a link to who gave birth to it": {
-			[]customer.Cell{
-				identifier("masterId", "onefold", idOf("other").Birth(0).String(), customer.S4, false),
-				identifier("masterId", "onefold", "cus_nonsense", customer.S4, false),
-				identifier("masterId", "", idOf("third").Birth(0).String(), customer.S2, false),
-			},
+		"an entry that we have written says no more than which it is": {
+			append(texts("givenName", "Ana", "email", "ana@mail.test"), identifier("crmId", "box", "7", customer.S4, false),
+				parts("link", "x", "record", idOf("other").String(), "kind", customer.LinkWrittenFrom)),
 			customer.Features{
-				Links: []customer.RecordID{idOf("other")},
-				Identifiers: []customer.Identifier{
-					{Type: "masterId", Issuer: "onefold", Value: "cus_nonsense", Strength: customer.S4},
-					{Type: "masterId", Issuer: "onefold", Value: idOf("other").Birth(0).String(), Strength: customer.S4},
-					{Type: "masterId", Issuer: "source:set", Value: idOf("third").Birth(0).String(), Strength: customer.S2},
-				},
+				Links:       []customer.RecordID{idOf("other")},
+				Identifiers: []customer.Identifier{{Type: "crmId", Issuer: "box", Value: "7", Strength: customer.S4}},
 			},
 		},
 		"links": {

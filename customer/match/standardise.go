@@ -190,19 +190,7 @@ func (s *standard) identifier(parts map[string]string, verified bool) {
 	if rank(id.Strength) == rank(customer.S1) && id.Strength != customer.S1 {
 		id.Strength = usual(id.Type, verified)
 	}
-	if id.Type == customer.IdentifierMaster && id.Strength == customer.S4 {
-		s.master(id.Value)
-	}
 	s.f.Identifiers = append(s.f.Identifiers, id)
-}
-
-// master joins the record with the customer whose id it has been told: a customer's id is the birth id of one of its records, so this is
-// a link to that record, and as pure as any other (invariant 4).
-func (s *standard) master(id string) {
-	var to customer.CustomerID
-	if to.UnmarshalText([]byte(id)) == nil && customer.RecordID(to) != s.f.Record {
-		s.f.Links = append(s.f.Links, customer.RecordID(to))
-	}
 }
 
 // official tells the kinds of number that are written with blanks and dashes at will, and mean the same everywhere.
@@ -242,7 +230,7 @@ func hollow(id *customer.Identifier) bool {
 // usual answers the strength of a kind of identifier where its mapping does not state one.
 func usual(kind string, verified bool) customer.Strength {
 	switch kind {
-	case "customerNumber", "sourceRecordId", "crmId", "externalId", customer.IdentifierMaster:
+	case "customerNumber", "sourceRecordId", "crmId", "externalId":
 		return customer.S4
 	case "nationalId", "passport", "taxId", "lei", "driverLicence", "vatId":
 		if verified {

@@ -73,15 +73,11 @@ var fields = []Field{
 	{Name: Link, List: true, Parts: []string{"record", "kind"}},
 }
 
-// MasterID is the kind of identifier that is our own: the customer's id, written into another system and told back by it. Of strength S4 it
-// joins what that system says with the customer.
-const MasterID = "masterId"
-
 // IdentifierTypes are the kinds of identifier that a mapping may name.
 func IdentifierTypes() []string {
 	return []string{
 		"accountNumber", "advertisingId", "cardFingerprint", "cardToken", "cookieId", "crmId", "customerNumber", "deviceId",
-		"driverLicence", "duns", "externalId", "iban", "leadId", "lei", "loyaltyNumber", MasterID, "membershipNumber", "nationalId",
+		"driverLicence", "duns", "externalId", "iban", "leadId", "lei", "loyaltyNumber", "membershipNumber", "nationalId",
 		"passport", "socialId", "sourceRecordId", "taxId", "userId", "vatId",
 	}
 }
