@@ -100,7 +100,8 @@ func TestKilledDoors(t *testing.T) {
 	fed, told, edited := make(chan int, 1), make(chan error, 1), make(chan struct{})
 	go func() { fed <- pour(feeding, to.Send) }()
 	go func() { told <- o.deliver(ctx, insist(to.Send), func(int) {}) }()
-	go func() { defer close(edited); o.work(feeding, func() int64 { return 1 << 30 }) }()
+	begun := time.Now()
+	go func() { defer close(edited); o.work(feeding, func() int64 { return time.Since(begun).Milliseconds() / 20 }) }()
 	r.havoc(long)
 	pause()
 	<-edited
@@ -131,11 +132,20 @@ func insist(send sender) sender {
 func pour(ctx context.Context, send sender) (n int) {
 	town := simulation.New(simulation.Config{People: 1500, Events: 200_000, Seed: 9, Core: 0.3})
 	pace := newPace(400)
+	waiting := map[string][]*event.Message{} // by topic; each keeps its order
 	for m := range town.Messages() {
-		if pace.wait(ctx) != nil || insist(send)(ctx, m.Topic, raw(&m)) != nil {
+		if pace.wait(ctx) != nil {
 			return n
 		}
-		n++
+		waiting[m.Topic] = append(waiting[m.Topic], raw(&m))
+		if len(waiting[m.Topic]) < 40 {
+			continue
+		}
+		if insist(send)(ctx, m.Topic, waiting[m.Topic]...) != nil {
+			return n
+		}
+		n += len(waiting[m.Topic])
+		waiting[m.Topic] = nil
 	}
 	return n
 }
