@@ -1,9 +1,11 @@
 package pages
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -116,7 +118,7 @@ func (s series) json() string {
 	return string(b)
 }
 
-// now is what the overview shows of this moment.
+// pulse is what the overview shows of this moment.
 type pulse struct {
 	Status *Status
 	Map    flowMap
@@ -124,7 +126,6 @@ type pulse struct {
 	Rate   float64
 	Rates  []string // by source
 	Lag    int64
-	Dead   int64
 	Ended  int64
 	In     int64 // received
 	Flying int64
@@ -152,7 +153,6 @@ func (p *pages) pulse(r *http.Request) (*pulse, error) {
 		src := &s.Sources[i]
 		out.Rates = append(out.Rates, rate(perSecond(samples, src.Name)))
 		out.Lag += src.Lag
-		out.Dead += src.Dead
 		out.Ended += src.Ended()
 		out.In += src.Received
 		out.Flying += src.InFlight
@@ -194,6 +194,7 @@ func alarms(s *Status) (out []alarm) {
 	if n := s.Counts.DeadLetters; n > 0 {
 		out = append(out, alarm{"warn", plural(n, "message", "messages") + " could not be applied", "/dead-letters", "Dead letters"})
 	}
+	slices.SortStableFunc(out, func(a, b alarm) int { return cmp.Compare(a.Level, b.Level) }) // bad before warn
 	return out
 }
 
