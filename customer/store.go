@@ -248,7 +248,7 @@ type Reviewed struct {
 const (
 	MaxPossible = 100 // pairs of customers that are left of one component: those that come closest
 	MaxHanging  = 50  // interactions of a customer that are counted for the priority of a pair
-	maxWeighed  = 20  // pairs of a component whose interactions are counted at once; of others when somebody asks for them
+	maxWeighed  = 2   // pairs of a component whose interactions are counted at once: others write meanwhile; of the rest when somebody asks
 )
 
 // hanging counts what hangs on each pair of a set.
