@@ -172,7 +172,8 @@ func forgive(err error, interrupted bool) error {
 
 // work lets the CRM be there, its webhooks come, and its people edit, until ctx ends.
 func (d *demo) work(ctx context.Context) error {
-	return d.office.run(ctx, func() int64 { return d.fed.Load() * int64(d.edits) / int64(d.events) }, d.service.publisher.Send, func(n int) { d.sent.Add(int64(n)) })
+	due := func() int64 { return d.fed.Load() * int64(d.edits) / int64(d.events) }
+	return d.office.run(ctx, due, d.service.publisher.Send, func(n int) { d.sent.Add(int64(n)) })
 }
 
 // coreShare is how many of the grown-ups of a demo's town the old core banking system knows.
