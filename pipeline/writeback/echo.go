@@ -248,8 +248,8 @@ func (h *heard) hear() (news bool, t *touch) {
 	removed := !slices.ContainsFunc(h.receipts, func(r *event.Receipt) bool { return r.State != event.Removed })
 	switch h.change.Op {
 	case customer.Delete, customer.Erase:
-		if of := h.entry(); of != nil && of.State == event.Removed || ended {
-			h.sync.series.echoes.Inc() // we have removed it
+		if of := h.entry(); ended || of != nil && (of.State == event.Removed || of.Customer != h.customer.ID.String()) {
+			h.sync.series.echoes.Inc() // we have removed it, or are about to: who was merged keeps no entry
 			return false, nil
 		}
 		h.sync.series.edits.Inc()

@@ -288,6 +288,99 @@ func TestEchoesOfTheEnd(t *testing.T) {
 	})
 }
 
+// The entry of a customer that was merged is removed by us. That the target tells so before it has answered is no deletion by somebody: not
+// of what people wrote into it, and not of the survivor's entry.
+func TestEchoOfARemovalBeforeItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(t)
+		defer l.stop()
+		l.shop(1, "Ann")
+		l.shop(2, "Bob")
+		time.Sleep(time.Second)
+		remotes := map[string]*entry{}
+		l.crm.mu.Lock()
+		for _, e := range l.crm.entries {
+			there := *e
+			remotes[there.external] = &there
+		}
+		l.crm.mu.Unlock()
+		for _, e := range remotes {
+			isNews(t, "an edit", l.webhook(e.remote, e.external, e.version+1, customer.Patch, set("jobTitle", "clerk")))
+		}
+		time.Sleep(time.Minute)
+		var told []event.Part
+		l.crm.mu.Lock()
+		before := len(l.crm.pushed)
+		l.crm.after = func(int) error {
+			for external, e := range remotes {
+				l.crm.mu.Lock()
+				gone := l.crm.entries[e.remote] == nil
+				l.crm.mu.Unlock()
+				if gone {
+					delete(remotes, external)
+					told = append(told, l.webhook(e.remote, "", e.version+10, customer.Delete))
+				}
+			}
+			return nil
+		}
+		l.crm.mu.Unlock()
+		registry := customer.NewRegistry(l.store, match.New(), merge.New(merge.Policy{}), l.ids)
+		of := customer.NewPair(l.ids.Record("shop", "1"), l.ids.Record("shop", "2"))
+		if err := registry.Join(t.Context(), customer.Decision{Pair: of, Author: "kim", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		l.sync.Wake()
+		time.Sleep(time.Minute)
+		if len(told) != 1 {
+			t.Fatalf("%d entries were removed", len(told))
+		}
+		isEcho(t, "our own removal", told[0])
+		if n := len(l.customers()[0].Members); n != 4 {
+			t.Errorf("of two customers and what was written into both entries %d records are left", n)
+		}
+		if pushed := l.crm.said()[before:]; len(pushed) != 2 {
+			t.Errorf("the survivor is written once and the other removed, not %q", pushed)
+		}
+		l.crm.blame(t)
+	})
+}
+
+// Of customers that were merged into one that is erased no receipt tells more than that the target holds nothing.
+func TestErasureReachesReceiptsOfTheMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(t)
+		defer l.stop()
+		l.shop(1, "Ann")
+		l.shop(2, "Bob")
+		time.Sleep(time.Minute)
+		var ids []customer.CustomerID
+		for _, c := range l.customers() {
+			ids = append(ids, c.ID)
+		}
+		registry := customer.NewRegistry(l.store, match.New(), merge.New(merge.Policy{}), l.ids)
+		of := customer.NewPair(l.ids.Record("shop", "1"), l.ids.Record("shop", "2"))
+		if err := registry.Join(t.Context(), customer.Decision{Pair: of, Author: "kim", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		l.sync.Wake()
+		time.Sleep(time.Minute)
+		l.the()
+		if err := registry.Forget(t.Context(), l.customers()[0].ID, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		l.sync.Wake()
+		time.Sleep(time.Minute)
+		all, err := l.store.Receipts(t.Context(), "crm", ids)
+		if err != nil || len(all) != 2 {
+			t.Fatal(len(all), err)
+		}
+		for _, r := range all {
+			bare := event.Receipt{Target: r.Target, Customer: r.Customer, Version: r.Version, State: event.Removed, At: r.At}
+			want(t, "what is left", bare, *r)
+		}
+	})
+}
+
 // A contact that a user of the crm makes is news, becomes a customer, and is not made a second time.
 func TestAdoptsTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -38,20 +38,20 @@ func (s *Sync) plan(ctx context.Context, r *round) error {
 // stands tells whether the target may hold something of a customer.
 func (it *item) stands() bool { return it.was != nil && it.was.State != event.Removed }
 
-// planMerged lets the survivor have the entry of a customer that was merged into it, if it has none; else the two entries become one, if
-// the target can, or the merged one's is removed, when the survivor's is there.
+// planMerged lets the survivor have the entry of a customer that was merged into it, if it belongs there and has none; else the two entries
+// become one, if the target can, or the merged one's is removed, when the survivor's is there.
 func (s *Sync) planMerged(it *item, now time.Time) {
 	r := &it.receipt
 	if !it.stands() {
 		it.settle()
 		return
 	}
-	if to := it.survivor; to != nil && !to.stands() && to.receipt.RemoteID == "" && r.RemoteID != "" {
+	if to := it.survivor; to != nil && !to.stands() && to.receipt.RemoteID == "" && r.RemoteID != "" && s.belongs(to.customer) {
 		said, last := r.Said, r.Last
 		to.receipt.RemoteID, to.receipt.RemoteVersion, to.receipt.Hash = r.RemoteID, r.RemoteVersion, ""
 		to.receipt.Said, to.receipt.Last, to.receipt.State = append([]uint64{}, said...), last, event.Sending
 		to.keep, it.keep = true, true
-		s.removed(r, it.customer)
+		s.removed(r, it)
 		r.RemoteID, r.At = "", now
 		return
 	}
@@ -99,7 +99,7 @@ func (s *Sync) planActive(it *item, now time.Time) {
 func (s *Sync) planRemoval(it *item) {
 	if !it.stands() {
 		if r := &it.receipt; it.was != nil && it.customer.Status == customer.Erased && (r.RemoteID != "" || len(r.Said) > 0) {
-			s.removed(r, it.customer) // it was removed before, and is erased now
+			s.removed(r, it) // it was removed before, and is erased now
 			it.keep = true
 		}
 		it.settle()
@@ -123,6 +123,12 @@ func (it *item) deliver(op adapters.Op) {
 		Op: op, Customer: it.id, Version: it.customer.Version, RemoteID: it.receipt.RemoteID,
 		Erased: op == adapters.Remove && it.customer.Status == customer.Erased,
 	}
+}
+
+// belongs tells whether the target shall hold something of a customer. One that cannot be rendered does: what is there of it stays.
+func (s *Sync) belongs(c *customer.Customer) bool {
+	rendering, err := s.render(c)
+	return err != nil || rendering != nil
 }
 
 // render asks the target what it shall hold. A panic is a mistake in the adapter; what it panicked with may quote a value and is left out
@@ -180,11 +186,11 @@ func (s *Sync) refuse(it *item, err error) {
 	s.series.refused.Inc()
 }
 
-// removed notes that the target holds nothing of a customer any more. Of one that is erased or gone nothing is kept but that; of one that
-// was merged, what is needed to know a late echo.
-func (s *Sync) removed(r *event.Receipt, c *customer.Customer) {
-	left := event.Receipt{Target: r.Target, Customer: r.Customer, Version: c.Version, State: event.Removed, At: r.At}
-	if c.Status != customer.Erased && c.Status != customer.Gone {
+// removed notes that the target holds nothing of a customer any more. Of one that is erased or gone, or was merged into such a one, nothing
+// is kept but that; of others what is needed to know a late echo.
+func (s *Sync) removed(r *event.Receipt, it *item) {
+	left := event.Receipt{Target: r.Target, Customer: r.Customer, Version: it.customer.Version, State: event.Removed, At: r.At}
+	if it.customer.Status == customer.Active || it.survivor != nil {
 		left.RemoteID, left.Said, left.Last = r.RemoteID, r.Said, r.Last
 	}
 	*r = left

@@ -202,7 +202,7 @@ func (s *Sync) untried(it *item, now time.Time) {
 func (s *Sync) arrived(it *item) {
 	r := &it.receipt
 	if it.delivery.Op != adapters.Upsert {
-		s.removed(r, it.customer)
+		s.removed(r, it)
 		if it.delivery.Op == adapters.Merge {
 			s.series.merged.Inc()
 		} else {

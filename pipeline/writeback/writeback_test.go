@@ -107,6 +107,31 @@ func TestSyncFollowsMerges(t *testing.T) {
 	}
 }
 
+// A survivor that does not belong there takes no entry over: what the target holds of the merged one is removed.
+func TestSyncRemovesWhatNobodyTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, target := memory.New(), newCRM()
+		hidden := func(version int64) *customer.Customer {
+			c := person(2, version, "Bob")
+			c.Attributes = append(c.Attributes, attribute("status", "hidden"))
+			return c
+		}
+		apply(t, store, person(1, 1, "Ann"), hidden(1))
+		defer run(t, writeback.New(config(), target, store, nil, nil))()
+		time.Sleep(time.Second)
+		apply(t, store, become(1, 2, customer.Merged, 2), hidden(2))
+		time.Sleep(10 * time.Second)
+		want(t, "the crm", map[string]string{}, target.holds())
+		if s := receipt(t, store, 1).State; s != event.Removed {
+			t.Errorf("the merged one is %s", s)
+		}
+		if r := receipt(t, store, 2); r.State != "" {
+			t.Errorf("who does not belong there has a receipt: %+v", r)
+		}
+		target.blame(t)
+	})
+}
+
 // Who is gone, erased, or does not belong there any more is removed, and that is proven; of who is erased nothing else is kept.
 func TestSyncRemoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

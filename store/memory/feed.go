@@ -120,6 +120,17 @@ func (s *Store) unsay(id customer.CustomerID) {
 	}
 }
 
+// unlearn takes all out of the receipts of a customer that was merged and removed: there is no later word on it, and the one whom it came
+// to is erased.
+func (s *Store) unlearn(id customer.CustomerID) {
+	for _, of := range s.receipts {
+		if r, known := of[id]; known && r.State == event.Removed {
+			r.RemoteID, r.RemoteVersion, r.Hash, r.Said, r.Last, r.Heard = "", "", "", nil, 0, nil
+			of[id] = r
+		}
+	}
+}
+
 // Receipts answers a target's receipt of each customer, nil where there is none.
 func (s *Store) Receipts(_ context.Context, target string, of []customer.CustomerID) ([]*event.Receipt, error) {
 	s.mu.RLock()

@@ -195,6 +195,11 @@ func (s *Store) forget(d *customer.Delta) {
 	if len(touched) == 0 {
 		return
 	}
+	for id := range touched {
+		if c := s.customers[id]; c != nil && c.Status == customer.Merged {
+			s.unlearn(id)
+		}
+	}
 	s.outbox = slices.DeleteFunc(slices.Clone(s.outbox), func(e customer.OutboxEntry) bool {
 		return touched[e.Customer] && e.Version < s.customers[e.Customer].Version
 	})

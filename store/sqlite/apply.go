@@ -179,6 +179,10 @@ func (t *tx) forget(ctx context.Context, d *customer.Delta) error {
 		"DELETE FROM customer_history WHERE customer IN touched",
 		`UPDATE receipt SET hash = x'', said = x'', heard = x'', last = 0 WHERE target IN (SELECT name FROM target)
 			AND customer IN (SELECT unhex(value) FROM json_each(?2))`,
+		// Of who was merged into one that is erased, and removed then, there is no later word by which the target's flow could take this out.
+		`UPDATE receipt SET remote = '', remote_version = '', hash = x'', said = x'', heard = x'', last = 0
+			WHERE state = 'removed' AND target IN (SELECT name FROM target)
+			AND customer IN (SELECT c.id FROM touched JOIN customer c ON c.id = touched.id WHERE c.status = 'merged')`,
 	} {
 		if _, err := t.raw.ExecContext(ctx, touched+query, ids(d.Erased), ids(customers)); err != nil {
 			return err

@@ -250,3 +250,26 @@ func testErasedReceipt(t *testing.T, s Store) {
 		t.Error("an erasure reaches another customer's receipt")
 	}
 }
+
+// testErasedAlias erases a record that came from a customer which was merged into the erased one, and whose entry the target had to remove:
+// of that entry nothing is kept but that it was removed.
+func testErasedAlias(t *testing.T, s Store) {
+	alias := &customer.Customer{ID: id(1).Birth(0), Version: 2, Status: customer.Merged, AliasOf: id(2).Birth(0), CreatedAt: at, UpdatedAt: at}
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{live(1, 1), live(2, 2)}, Customers: []*customer.Customer{master(1, 1), master(2, 1)},
+	})
+	apply(t, s, customer.Delta{Members: []customer.Membership{live(1, 2)}, Customers: []*customer.Customer{alias, master(2, 2)}})
+	one, two := receipt(1, event.Removed), receipt(2, event.Held)
+	keep(t, s, 1, one, two)
+	left := live(1, 2)
+	left.Live = false
+	apply(t, s, customer.Delta{
+		Members: []customer.Membership{left}, Erased: []customer.RecordID{id(1)}, Customers: []*customer.Customer{master(2, 3)},
+	})
+	one.RemoteID, one.RemoteVersion, one.Hash, one.Said, one.Last, one.Heard = "", "", "", nil, 0, nil
+	got := known(t, s, "crm", 1, 2)
+	same(t, "after the erasure", []*event.Receipt{&one, &two}, got)
+	if !slices.Equal(got[1].Said, two.Said) || len(got[0].Said) > 0 {
+		t.Error("what the receipts say was said is not what it should be")
+	}
+}

@@ -100,6 +100,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"refused customers come in pages":                 testRefused,
 		"a renewed target holds nothing":                  testRenew,
 		"an erased customer's receipt says nothing":       testErasedReceipt,
+		"nor does that of what was merged into it":        testErasedAlias,
 	} {
 		t.Run(name, func(t *testing.T) { sound(t, open(t), test) })
 	}
