@@ -31,6 +31,9 @@ func (h *heard) compare() (news bool, t *touch) {
 			}
 		}
 	}
+	for p := range last { // an older value may share parts with the last
+		older[p] = true
+	}
 	age := compareVersions(&c.Version.Source, now.RemoteVersion)
 	if now.RemoteID != "" && now.RemoteID != c.Key {
 		age = unknown // it speaks of another entry, which has a count of its own

@@ -204,6 +204,32 @@ func TestEchoLeavesWhatWasSaid(t *testing.T) {
 	})
 }
 
+// A late echo of an address of which the last write has kept a part is still an echo.
+func TestLateEchoOfParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(t)
+		defer l.stop()
+		at := func(road string) customer.Statement {
+			return customer.Statement{
+				Path: customer.Path{Name: "address"}, State: customer.Set,
+				Value: customer.Value{Parts: map[string]string{"streetAddress": road, "addressLocality": "Biel"}},
+			}
+		}
+		lives := func(road string) {
+			l.tell("shop", customer.Change{
+				Key: "1", Op: customer.Upsert, At: time.Now(), Version: customer.Version{Source: customer.TimeVersion(time.Now(), "shop")},
+				Party: []customer.Statement{set("fullName", "Ann"), email("1@example.org"), at(road)},
+			})
+			time.Sleep(time.Second)
+		}
+		lives("Seeweg 4")
+		first := l.the()
+		lives("Bahnhofplatz 1")
+		isEcho(t, "a late echo of the first write", l.webhook(first.remote, first.external, first.version, customer.Patch,
+			set("fullName", "Ann"), email("1@example.org"), at("Seeweg 4")))
+	})
+}
+
 // An edit that loses is written over: the crm and the master are the same in the end. Two who write against each other do so ever more
 // seldom.
 func TestLosingEdits(t *testing.T) {

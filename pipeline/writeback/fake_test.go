@@ -59,6 +59,8 @@ func (c *crm) Abilities() adapters.Abilities {
 type body struct {
 	Name  string `json:"name"`
 	Email string `json:"email,omitempty"`
+	City  string `json:"city,omitempty"`
+	Road  string `json:"road,omitempty"`
 }
 
 func (c *crm) Render(of *customer.Customer) (*adapters.Rendering, error) {
@@ -68,10 +70,16 @@ func (c *crm) Render(of *customer.Customer) (*adapters.Rendering, error) {
 	if of.Text("status") == "broken" {
 		return nil, event.Errorf(event.Permanent, "mapping", "status", "it cannot be rendered")
 	}
-	raw, err := json.Marshal(body{Name: of.Text("fullName"), Email: of.Text("email")})
+	b := body{Name: of.Text("fullName"), Email: of.Text("email")}
+	for _, a := range of.Attributes {
+		if a.Path.Name == "address" {
+			b.City, b.Road = a.Value.Parts["addressLocality"], a.Value.Parts["streetAddress"]
+		}
+	}
+	raw, err := json.Marshal(b)
 	r := &adapters.Rendering{Body: raw}
 	for _, a := range of.Attributes {
-		if a.Path.Name == "fullName" || a.Path.Name == "email" {
+		if a.Path.Name == "fullName" || a.Path.Name == "email" || a.Path.Name == "address" {
 			r.Said = append(r.Said, a.Path)
 		}
 	}
