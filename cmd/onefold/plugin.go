@@ -121,10 +121,11 @@ func ownPlugin(dir string) (config.Plugin, error) {
 		return config.Plugin{}, err
 	}
 	link := filepath.Join(dir, demoPlugin)
-	if err := os.Remove(link); err == nil || errors.Is(err, fs.ErrNotExist) {
-		if os.Symlink(file, link) == nil {
-			file = link
-		}
+	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink != 0 { // one of an earlier run; a file is somebody's own
+		_ = os.Remove(link) // where that fails the program goes by its own name
+	}
+	if os.Symlink(file, link) == nil {
+		file = link
 	}
 	return config.Plugin{Command: file, Args: []string{"plugin", "serve", demoPlugin}, Checksum: checksum}, nil
 }
