@@ -629,14 +629,18 @@ func TestLetterOfAWildClock(t *testing.T) {
 
 func TestMaskKeepsTheShape(t *testing.T) {
 	for value, want := range map[string]string{
-		`{"a": "B\"1", "n":null, "x": [true, -1.5e3, "y"]}`:          `{"a": "x\"9", "n":null, "x": [true, -9.9x9, "x"]}`,
-		`{"` + strings.Repeat("k", 70) + `": 1}`:                     `{"` + strings.Repeat("x", 70) + `": 9}`,
-		`[nullx, tru]`:                                               `[nullx, xxx]`,
-		`{"a": "open`:                                                `{"a": "xxxx`,
-		`<?xml version="1.0"?><Doc a='b 1' c = "d">Ana 7<Nm/></Doc>`: `<?xml version="9.9"?><Doc a='x 9' c = "x">Xxx 9<Nm/></Doc>`,
-		"<!-- Ana --><A>x\xff</A>":                                   "<!-- Xxx --><A>x.</A>",
-		"Ana Silva, 12":                                              "xxx xxxxx, 99",
-		"a\x00\u202e":                                                "x....",
+		`{"a": "B\"1", "n":null, "x": [true, -1.5e3, "y"]}`:            `{"a": "x\"9", "n":null, "x": [true, -9.9x9, "x"]}`,
+		`{"` + strings.Repeat("k", 70) + `": 1}`:                       `{"` + strings.Repeat("x", 70) + `": 9}`,
+		`[nullx, tru]`:                                                 `[nullx, xxx]`,
+		`{"a": "open`:                                                  `{"a": "xxxx`,
+		`<?xml version="1.0"?><Doc a='b 1' c = "d">Ana 7<Nm/></Doc>`:   `<?xml version="9.9"?><Doc a='x 9' c = "x">Xxx 9<Nm/></Doc>`,
+		"<!-- Ana --><A>x\xff</A>":                                     "<!-- Xxx --><A>x.</A>",
+		"<ana@b.cd>":                                                   "<xxx@x.xx>", // what only stands between angle brackets is no name
+		"<Doc><Nm>5 < Ana Silva</Nm></Doc>":                            "<Doc><Nm>9 < xxx xxxxx</Nm></Doc>",
+		"<!-- <Ana Silva> --><Nm><![CDATA[Ana <a@b.cd>]]></Nm>":        "<!-- <xxx xxxxx> --><Nm><![xxxxx[xxx <x@x.xx>]]></Nm>",
+		`<!DOCTYPE x [<!ENTITY a "Ana <a@b.cd>">]><A b=Ana><c:D e=''>`: `<!xxxxxxx x [<!xxxxxx x "xxx <x@x.xx>">]><x x=xxx><c:D e=''>`,
+		"Ana Silva, 12":                                                "xxx xxxxx, 99",
+		"a\x00\u202e":                                                  "x....",
 	} {
 		want = strings.ReplaceAll(want, "Xxx", "xxx")
 		d := &masked{value: value}

@@ -82,38 +82,114 @@ func follows(b []byte, i int, want byte) bool {
 	return len(rest) > 0 && rest[0] == want
 }
 
-// keepTags puts back what stands between angle brackets, but for the values of attributes. Comments, declarations and
-// character data stay masked.
+// keepTags puts back the names of elements and attributes, where a tag is one: what only stands between angle brackets, as an address does,
+// is none. Comments, declarations and character data stay masked, whatever is in them.
 func keepTags(b, out []byte) {
-	for i := 0; i < len(b); i++ {
-		if b[i] != '<' || i+1 < len(b) && b[i+1] == '!' {
-			continue
-		}
-		var quote byte
-		for name := 0; i < len(b) && (b[i] != '>' || quote != 0); i++ {
-			switch {
-			case quote != 0:
-				if b[i] == quote {
-					quote = 0
-				}
-			case b[i] == '"' || b[i] == '\'':
-				quote = b[i]
-			default:
-				if name++; name <= maxName || b[i] == ' ' {
-					out[i] = keep(b[i])
-				}
-				if b[i] == ' ' || b[i] == '=' {
-					name = 0
-				}
+	for i := 0; i < len(b); {
+		rest := b[i:]
+		switch {
+		case rest[0] != '<':
+			i++
+		case bytes.HasPrefix(rest, []byte("<!--")):
+			i += behind(rest, "-->")
+		case bytes.HasPrefix(rest, []byte("<![CDATA[")):
+			i += behind(rest, "]]>")
+		case bytes.HasPrefix(rest, []byte("<!")):
+			i += declaration(rest)
+		default:
+			names, size := tag(rest)
+			for _, n := range names {
+				copy(out[i+n[0]:i+min(n[1], n[0]+maxName)], rest[n[0]:n[1]])
 			}
+			i += size
 		}
 	}
 }
 
-// keep shows a byte of a name.
-func keep(c byte) byte {
-	if c >= ' ' && c < 0x7f || c == '\n' || c == '\t' || c == '\r' {
-		return c
+// behind answers where it goes on behind an end; behind all of b where that does not come.
+func behind(b []byte, end string) int {
+	if at := bytes.Index(b, []byte(end)); at >= 0 {
+		return at + len(end)
 	}
-	return '.'
+	return len(b)
+}
+
+// declaration answers the size of a declaration, those that stand in it included.
+func declaration(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"', '\'':
+			end := bytes.IndexByte(b[i+1:], b[i])
+			if end < 0 {
+				return len(b)
+			}
+			i += end + 1
+		case '<':
+			depth++
+		case '>':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(b)
+}
+
+// tag reads a tag at the beginning of b (XML 1.0, 3.1): where its names begin and end, and its size. Of what is no tag there are no names,
+// and the size is that of its bracket.
+func tag(b []byte) (names [][2]int, size int) {
+	i := 1
+	if i < len(b) && (b[i] == '/' || b[i] == '?') {
+		i++
+	}
+	name := func() bool {
+		from := i
+		for i < len(b) && inName(b[i], i == from) {
+			i++
+		}
+		names = append(names, [2]int{from, i})
+		return i > from
+	}
+	if !name() {
+		return nil, 1
+	}
+	for {
+		blank := skip(b, i)
+		switch spaced := blank > i; {
+		case blank < len(b) && b[blank] == '>':
+			return names, blank + 1
+		case blank+1 < len(b) && (b[blank] == '/' || b[blank] == '?') && b[blank+1] == '>':
+			return names, blank + 2
+		default:
+			i = blank
+			if !spaced || !name() {
+				return nil, 1
+			}
+		}
+		if i = skip(b, i); i >= len(b) || b[i] != '=' {
+			return nil, 1
+		}
+		if i = skip(b, i+1); i >= len(b) || b[i] != '"' && b[i] != '\'' {
+			return nil, 1
+		}
+		end := bytes.IndexByte(b[i+1:], b[i])
+		if end < 0 {
+			return nil, 1
+		}
+		i += end + 2
+	}
+}
+
+// inName tells whether a byte may stand in a name; letters that are not of ASCII are shown as dots.
+func inName(c byte, first bool) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == ':' || !first && (c == '-' || c == '.' || '0' <= c && c <= '9')
+}
+
+// skip answers where it goes on behind blanks.
+func skip(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n') {
+		i++
+	}
+	return i
 }
