@@ -28,7 +28,7 @@ import (
 func TestNoPingPong(t *testing.T) {
 	edits, events := 600, 600
 	if os.Getenv(fullKill) != "" {
-		edits, events = 10_000, 5_000 // who is edited again and again is written over after longer and longer waits
+		edits, events = 10_000, 20_000 // who is edited again and again is written over after longer and longer waits
 	}
 	out, errs, code := typed(t, "", "demo", "--people", strconv.Itoa(events/4), "--events", strconv.Itoa(events), "--seed", "5",
 		"--edits", strconv.Itoa(edits), "--exit", "-o", "json")
