@@ -172,11 +172,13 @@ func (s *Sync) judge(it *item, now time.Time) {
 		if it.delivery.Op != adapters.Upsert {
 			r.Next = r.At.Add(removeAgain)
 		}
-	case problem.Class == event.Throttled, problem.Class == event.Auth: // no fault of this customer
+	case problem.Class == event.Throttled, problem.Class == event.Auth && !it.own: // no fault of this customer
 		r.State, r.Next = event.Owed, r.At
 		tell(r, &problem.Error)
 		if problem.Class == event.Throttled {
 			s.series.throttled.Inc()
+		} else {
+			r.Tries++ // who is refused alone, again and again, is told by it from a credential that does not work
 		}
 	default:
 		r.State, r.Next = event.Owed, r.At.Add(s.delay(r.Tries))
@@ -245,24 +247,30 @@ func (s *Sync) learn(batch []*item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.patience
+	passing := func(it *item) bool { return it.done.Problem != nil && !final(it.done.Problem.Class) } // else it has answered
 	failed := 0
-	var worst *adapters.Problem
-	rank := map[event.Class]int{event.Auth: 3, event.Throttled: 2, event.Retryable: 1}
 	for _, it := range batch {
-		problem := it.done.Problem
-		switch {
-		case problem == nil || final(problem.Class):
-			continue // it has answered
-		case worst == nil || rank[problem.Class] > rank[worst.Class] || rank[problem.Class] == rank[worst.Class] && problem.After > worst.After:
-			worst = problem
+		if passing(it) {
+			failed++
 		}
-		failed++
 	}
 	lone := len(batch) == 1 && batch[0].receipt.Tries > 0 && p.failures == 0 // its own trouble, as far as anybody can tell
+	rank := map[event.Class]int{event.Auth: 3, event.Throttled: 2, event.Retryable: 1}
+	if lone || failed < len(batch) {
+		rank[event.Auth] = 1 // the credential works for others
+	}
+	var worst *adapters.Problem
+	for _, it := range batch {
+		it.own = rank[event.Auth] == 1
+		if problem := it.done.Problem; passing(it) && (worst == nil || rank[problem.Class] > rank[worst.Class] ||
+			rank[problem.Class] == rank[worst.Class] && problem.After > worst.After) {
+			worst = problem
+		}
+	}
 	switch {
 	case worst == nil:
 		s.well(now)
-	case worst.Class == event.Auth:
+	case rank[worst.Class] == 3:
 		p.failures++
 		s.hold(heldAuth, now, s.spread(s.c.RetryMin, wrongLogin, p.failures-1), worst)
 	case worst.Class == event.Throttled:

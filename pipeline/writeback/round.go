@@ -31,6 +31,7 @@ type item struct {
 	keep     bool // the receipt differs from what was kept, before anything is pushed
 	again    bool // and once more afterwards, though nothing was pushed
 	done     *adapters.Receipt
+	own      bool // that it failed says nothing of the target: others are taken
 }
 
 // touch is what was noticed of a customer at the target while the customer was in a round.
@@ -60,7 +61,7 @@ func (s *Sync) gather(ctx context.Context, r *round) error {
 		return err
 	}
 	if trying && len(owed) > 0 {
-		size = len(owed) // the others stay in the feed until it is known that there is a use
+		size = len(owed) + 1 // the others stay in the feed until it is known that there is a use; one shows it if it is the owed that always fail
 	}
 	if r.position, r.renewals, err = s.stand(ctx); err != nil {
 		return err

@@ -2,6 +2,7 @@ package writeback_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -361,6 +362,46 @@ func TestSyncBacksOffPerCustomer(t *testing.T) {
 		}
 		target.blame(t)
 	})
+}
+
+// Whoever always fails, and was the only one to be written when that began, keeps nobody else from the target: it is not the target that is
+// down, nor its credential that does not work.
+func TestSyncLetsNobodyStandBeforeOthers(t *testing.T) {
+	for _, class := range []event.Class{event.Retryable, event.Auth} {
+		for _, batch := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, batches of %d", class, batch), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store, target := memory.New(), newCRM()
+					target.batch = batch
+					target.refuse = func(d *adapters.Delivery) *adapters.Problem {
+						if d.Customer == cus(2) {
+							return problem(class, 0)
+						}
+						return nil
+					}
+					defer run(t, writeback.New(config(), target, store, nil, nil))()
+					apply(t, store, person(1, 1, "Ann"))
+					time.Sleep(time.Minute)
+					apply(t, store, person(2, 1, "Bob"))
+					time.Sleep(time.Minute)
+					for n := 3; n < 12; n++ {
+						apply(t, store, person(n, 1, "Cid"))
+					}
+					time.Sleep(time.Hour)
+					if n := len(target.holds()); n != 10 {
+						t.Errorf("the crm holds %d of 10 that it takes", n)
+					}
+					if calls := target.calls; calls > 400 {
+						t.Errorf("the crm was called %d times in an hour", calls)
+					}
+					if r := receipt(t, store, 2); r.State != event.Owed || r.Class != class {
+						t.Errorf("who fails is %s %s", r.State, r.Class)
+					}
+					target.blame(t)
+				})
+			})
+		}
+	}
 }
 
 // A whole call that is refused for good is divided until the ones are found whose fault it is.
