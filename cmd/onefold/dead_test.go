@@ -52,8 +52,13 @@ func TestDeadLettersAreDealtWith(t *testing.T) {
 	}
 	run(0, "dead", "edit", of.Example, "--back")
 	for _, wrong := range [][]string{
-		{"dead", "replay"}, {"dead", "discard", "--all"}, {"dead", "discard", "--reason", "x"}, {"dead", "edit", of.Example, "--file", file},
-		{"dead", "show", of.Example, "--value"}, {"dead", "job", "--cancel"}, {"dead", "list", "--since", "yesterday"},
+		{"dead", "replay"},
+		{"dead", "discard", "--all"},
+		{"dead", "discard", "--reason", "x"},
+		{"dead", "edit", of.Example, "--file", file},
+		{"dead", "show", of.Example, "--value"},
+		{"dead", "job", "--cancel"},
+		{"dead", "list", "--since", "yesterday"},
 	} {
 		run(2, wrong...)
 	}

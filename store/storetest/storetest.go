@@ -22,13 +22,18 @@ type Store interface {
 	Reviews
 	Letters
 	Intents
+	Installation
 	Counts(ctx context.Context) (customer.Counts, error)
-	MappingRevision(ctx context.Context, source, version string) (int64, error)
-	InstallationKey(ctx context.Context) ([]byte, error)
-	Model(ctx context.Context) ([]byte, error)
-	KeepModel(ctx context.Context, model []byte) error
 	Check(ctx context.Context) error
 	Close() error
+}
+
+// Installation is what a store keeps of the installation that it is of.
+type Installation interface {
+	InstallationKey(ctx context.Context) ([]byte, error)
+	MappingRevision(ctx context.Context, source, version string) (int64, error)
+	Model(ctx context.Context) ([]byte, error)
+	KeepModel(ctx context.Context, model []byte) error
 }
 
 // Intents is where a process tells what it is about.
