@@ -42,7 +42,7 @@ func examples() map[string]string {
 		"POST /api/v1/what-if":                    `{"source":"shop","key":"1","values":{"givenName":"Ana","email[1]":"ana@example.com"}}`,
 		"GET /api/v1/reviews":                     "?limit=5",
 		"POST /api/v1/reviews/next":               `{"author":"kim"}`,
-		"POST /api/v1/reviews/bulk":               `{"verdict":"same","author":"kim","from":1.5,"limit":10,"apply":1}`,
+		"POST /api/v1/reviews/bulk":               `{"verdict":"same","author":"kim","from":1.5,"limit":10,"apply":"1-0123456789ab"}`,
 		"GET /api/v1/reviews/{id}":                pending.ID.String(),
 		"POST /api/v1/reviews/{id}/decide":        pending.ID.String() + ` {"verdict":"later","author":"kim"}`,
 		"GET /api/v1/decisions":                   "",

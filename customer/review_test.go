@@ -286,12 +286,19 @@ func TestDecideAll(t *testing.T) {
 	if err != nil || len(seen.Matched) != 4 || !seen.More || seen.Applied || len(seen.Reviewed) != 0 || len(h.waiting(t)) != 5 {
 		t.Fatalf("a preview: %+v, %v", seen, err)
 	}
-	wrong := 3
-	b.Apply = &wrong
-	if _, err := h.queue.DecideAll(t.Context(), b, h.now); err == nil || len(h.waiting(t)) != 5 {
-		t.Errorf("another number than was shown is applied: %v", err)
+	b.Apply = seen.Seal
+	if _, err := h.queue.Decide(t.Context(), seen.Matched[0].ID, review.Later, "lee", "", h.now); err != nil {
+		t.Fatal(err)
 	}
-	wrong = 4
+	if _, err := h.queue.DecideAll(t.Context(), b, h.now); err == nil || len(h.waiting(t)) != 5 {
+		t.Errorf("as many as were shown, one of which nobody has seen, are decided: %v", err)
+	}
+	h.now = h.now.Add(2 * review.PutOff) // it waits again
+	b.Verdict = review.Same
+	if _, err := h.queue.DecideAll(t.Context(), b, h.now); err == nil || len(h.waiting(t)) != 5 {
+		t.Errorf("another verdict than was shown is taken: %v", err)
+	}
+	b.Verdict = review.NotSame
 	done, err := h.queue.DecideAll(t.Context(), b, h.now)
 	if err != nil || !done.Applied || len(done.Reviewed) != 4 || len(h.waiting(t)) != 1 {
 		t.Fatalf("%+v, %v", done, err)
@@ -305,7 +312,7 @@ func TestDecideAll(t *testing.T) {
 		t.Error("what was undone waits again")
 	}
 	far := 100 * customer.Bits
-	b.Apply, b.From = nil, &far
+	b.Apply, b.From = "", &far
 	if seen, err = h.queue.DecideAll(t.Context(), b, h.now); err != nil || len(seen.Matched) != 0 || seen.More {
 		t.Errorf("far over what is needed: %+v, %v", seen, err)
 	}

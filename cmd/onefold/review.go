@@ -156,10 +156,10 @@ func (p *program) reviewDecideCommand() *cobra.Command {
 func (p *program) reviewBulkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bulk same|not-same|later", Args: cobra.ExactArgs(1), Short: "One verdict on many pairs: shown first, taken with --apply",
-		Long: "Show on which pairs a verdict would fall: those that wait, the most urgent first. With --apply and the number that was shown\n" +
-			"it is taken; if there are more or fewer by then, nothing is. Each decision can be undone.",
+		Long: "Show on which pairs a verdict would fall: those that wait, the most urgent first. With --apply and the seal that was shown\n" +
+			"it is taken; if it would fall on others by then, nothing is. Each decision can be undone.",
 		Example: "  onefold review bulk same --from 4 --source pos --limit 50\n" +
-			"  onefold review bulk same --from 4 --source pos --limit 50 --apply 12",
+			"  onefold review bulk same --from 4 --source pos --limit 50 --apply 12-5f0c9a1be207",
 	}
 	b := review.Bulk{}
 	c.Flags().StringVar(&b.Author, "author", "", "who decides; default the USER of the environment, or the token's holder")
@@ -168,16 +168,15 @@ func (p *program) reviewBulkCommand() *cobra.Command {
 	from := c.Flags().Float64("from", 0, "only pairs at least so many bits over what they need; negative is under it")
 	to := c.Flags().Float64("to", 0, "only pairs at most so many bits over it")
 	c.Flags().IntVar(&b.Limit, "limit", 50, "at most so many pairs")
-	apply := c.Flags().Int("apply", 0, "take the verdict: the number of pairs that were shown")
+	c.Flags().StringVar(&b.Apply, "apply", "", "take the verdict: the seal of the pairs that were shown")
 	c.RunE = func(c *cobra.Command, args []string) (err error) {
 		b.Verdict = args[0]
 		if b.Author, err = p.author(b.Author); err != nil {
 			return err
 		}
 		for name, set := range map[string]func(){
-			"from":  func() { w := customer.Weight(*from * float64(customer.Bits)); b.From = &w },
-			"to":    func() { w := customer.Weight(*to * float64(customer.Bits)); b.To = &w },
-			"apply": func() { b.Apply = apply },
+			"from": func() { w := customer.Weight(*from * float64(customer.Bits)); b.From = &w },
+			"to":   func() { w := customer.Weight(*to * float64(customer.Bits)); b.To = &w },
 		} {
 			if c.Flags().Changed(name) {
 				set()
@@ -205,7 +204,7 @@ func (p *program) bulk(done *review.Decided) error {
 		if done.More {
 			more = ", and there are, or may be, others"
 		}
-		fmt.Fprintf(p.err, "the verdict would fall on these%s: take it with --apply %d\n", more, len(done.Matched))
+		fmt.Fprintf(p.err, "the verdict would fall on these%s: take it with --apply %s\n", more, done.Seal)
 		return nil
 	}
 	for _, r := range done.Reviewed {

@@ -2,7 +2,9 @@ package review
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/onefold/onefold/customer"
@@ -20,13 +22,14 @@ type Bulk struct {
 	// Source of one of the two records; empty: any.
 	Source string `json:"source,omitempty"`
 	Limit  int    `json:"limit"` // at most so many pairs, the most urgent ones
-	// Apply is how many pairs the preview showed. Without it nothing is decided; if by now there are more or fewer, neither.
-	Apply *int `json:"apply,omitempty"`
+	// Apply is the seal of the preview. Without it nothing is decided; if by now the verdict would fall on others, neither.
+	Apply string `json:"apply,omitempty"`
 }
 
 // Decided is what a bulk verdict comes to.
 type Decided struct {
 	Matched []customer.Possible `json:"matched"` // that the verdict is on
+	Seal    string              `json:"seal"`    // of these pairs: their number, and a print of which they are
 	More    bool                `json:"more"`    // there are, or may be, others that it would fit
 	Applied bool                `json:"applied"`
 	Settled int                 `json:"settled"` // of those matched, that another of these verdicts settled first
@@ -41,7 +44,8 @@ const (
 	seenOnce = 200
 )
 
-// DecideAll shows which pairs a verdict would fall on, or, told their number, lets it fall on them. Each is a decision of its own.
+// DecideAll shows which pairs a verdict would fall on, or, told their seal, lets it fall on them: nobody decides about a pair unseen. Each is
+// a decision of its own.
 func (q *Queue) DecideAll(ctx context.Context, b Bulk, now time.Time) (*Decided, error) {
 	if b.Limit < 1 || b.Limit > MaxBulk {
 		return nil, event.Errorf(event.Permanent, "validation", "limit", "a limit is 1 to %d", MaxBulk)
@@ -56,12 +60,16 @@ func (q *Queue) DecideAll(ctx context.Context, b Bulk, now time.Time) (*Decided,
 		return nil, err
 	}
 	out, err := q.matching(ctx, &b)
-	if err != nil || b.Apply == nil {
-		return out, err
+	if err != nil {
+		return nil, err
 	}
-	if *b.Apply != len(out.Matched) {
+	if out.Seal = seal(b.Verdict, out.Matched); b.Apply == "" {
+		return out, nil
+	}
+	if b.Apply != out.Seal {
 		return nil, event.Errorf(event.Permanent, "changed", "apply",
-			"%d pairs were shown, and now there are %d: look at them again", *b.Apply, len(out.Matched))
+			"the verdict would not fall on the pairs that were shown any more, but on %d of which some are others: look at them again",
+			len(out.Matched))
 	}
 	out.Applied = true
 	for i := range out.Matched {
@@ -76,6 +84,19 @@ func (q *Queue) DecideAll(ctx context.Context, b Bulk, now time.Time) (*Decided,
 		}
 	}
 	return out, nil
+}
+
+// seal tells pairs from others by which they are, and by the records that stand for them.
+func seal(verdict string, pairs []customer.Possible) string {
+	sum := sha256.New()
+	sum.Write([]byte(verdict))
+	for i := range pairs {
+		p := &pairs[i]
+		for _, id := range [][]byte{p.ID.A[:], p.ID.B[:], p.A.Record[:], p.B.Record[:]} {
+			sum.Write(id)
+		}
+	}
+	return fmt.Sprintf("%d-%x", len(pairs), sum.Sum(nil)[:6])
 }
 
 // matching answers the pairs that a bulk verdict is on: none that somebody looks at, or has put off.
