@@ -44,8 +44,8 @@ const (
 	seenOnce = 200
 )
 
-// DecideAll shows which pairs a verdict would fall on, or, told their seal, lets it fall on them: nobody decides about a pair unseen. Each is
-// a decision of its own.
+// DecideAll shows which pairs a verdict would fall on, or, told their seal, lets it fall on them: nobody decides about a pair unseen. Each
+// is a decision of its own.
 func (q *Queue) DecideAll(ctx context.Context, b Bulk, now time.Time) (*Decided, error) {
 	if b.Limit < 1 || b.Limit > MaxBulk {
 		return nil, event.Errorf(event.Permanent, "validation", "limit", "a limit is 1 to %d", MaxBulk)

@@ -56,7 +56,9 @@ func (s *Sync) planMerged(it *item, now time.Time) {
 		return
 	}
 	it.deliver(adapters.Remove)
-	it.late = true
+	if it.late = true; it.erased {
+		it.delivery.ID += ".erased" // another request than the one that was to remove it
+	}
 }
 
 // planActive has a customer written if the target does not hold what it shall.
@@ -121,7 +123,7 @@ func (it *item) deliver(op adapters.Op) {
 	it.delivery = &adapters.Delivery{
 		ID: it.id.String() + "." + strconv.FormatInt(it.customer.Version, 10) + "." + string(op),
 		Op: op, Customer: it.id, Version: it.customer.Version, RemoteID: it.receipt.RemoteID,
-		Erased: op == adapters.Remove && it.customer.Status == customer.Erased,
+		Erased: op == adapters.Remove && (it.erased || it.customer.Status == customer.Erased),
 	}
 }
 

@@ -25,7 +25,8 @@ type item struct {
 	customer *customer.Customer
 	was      *event.Receipt // as it was kept; nil where there is none
 	receipt  event.Receipt  // as it is to be kept
-	survivor *item          // of a customer that was merged: what it leads to
+	survivor *item          // of a customer that was merged: what it leads to, if that is active
+	erased   bool           // it is, or leads to who is: what the target holds of it goes for good
 	delivery *adapters.Delivery
 	late     bool // the delivery waits until all others of the round are done
 	keep     bool // the receipt differs from what was kept, before anything is pushed
@@ -136,7 +137,11 @@ func (s *Sync) follow(ctx context.Context, r *round) error {
 	ids := make([]customer.CustomerID, len(r.items))
 	for i, it := range r.items {
 		ids[i] = it.id
-		it.survivor = r.survivor(it)
+		end := r.end(it)
+		it.erased = end != nil && end.customer.Status == customer.Erased
+		if end != nil && end.customer.Status == customer.Active {
+			it.survivor = end
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,13 +159,10 @@ func (s *Sync) follow(ctx context.Context, r *round) error {
 	return nil
 }
 
-// survivor answers the customer that a merged one leads to, if it is active.
-func (r *round) survivor(it *item) *item {
+// end answers the customer that a merged one leads to, nil where that is not known.
+func (r *round) end(it *item) *item {
 	for hops := 0; it != nil && it.customer.Status == customer.Merged && hops < maxAliases; hops++ {
 		it = r.by[it.customer.AliasOf]
-	}
-	if it == nil || it.customer.Status != customer.Active {
-		return nil
 	}
 	return it
 }

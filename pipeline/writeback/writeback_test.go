@@ -168,6 +168,37 @@ func TestSyncRemoves(t *testing.T) {
 	})
 }
 
+// An entry that had to go with a merge, and has not gone when the survivor is erased, goes as an erasure.
+func TestSyncErasesWhatWasMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, target := memory.New(), newCRM()
+		apply(t, store, person(1, 1, "Ann"), person(2, 1, "Bob"))
+		var refuses atomic.Bool
+		refuses.Store(true)
+		var erased []bool
+		target.refuse = func(d *adapters.Delivery) *adapters.Problem {
+			if d.Op == adapters.Remove && d.Customer == cus(1) {
+				if refuses.Load() {
+					return problem(event.Retryable, 0)
+				}
+				erased = append(erased, d.Erased)
+			}
+			return nil
+		}
+		defer run(t, writeback.New(config(), target, store, nil, nil))()
+		time.Sleep(time.Second)
+		apply(t, store, become(1, 2, customer.Merged, 2), person(2, 2, "Bob"))
+		time.Sleep(time.Minute)
+		apply(t, store, become(2, 3, customer.Erased, 0))
+		time.Sleep(time.Minute)
+		refuses.Store(false)
+		time.Sleep(time.Hour)
+		want(t, "the crm", map[string]string{}, target.holds())
+		want(t, "it is told as an erasure", []bool{true}, erased)
+		target.blame(t)
+	})
+}
+
 // A target that is down for an hour loses nothing, is not called all the time, and is given each customer once when it is back.
 func TestSyncOutlastsAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
