@@ -344,7 +344,8 @@ func TestEchoOfARemovalBeforeItsAnswer(t *testing.T) {
 				l.crm.mu.Unlock()
 				if gone {
 					delete(remotes, external)
-					told = append(told, l.webhook(e.remote, "", e.version+10, customer.Delete))
+					part := l.webhook(e.remote, "", e.version+10, customer.Delete)
+					l.crm.locked(func() { told = append(told, part) })
 				}
 			}
 			return nil
@@ -357,10 +358,12 @@ func TestEchoOfARemovalBeforeItsAnswer(t *testing.T) {
 		}
 		l.sync.Wake()
 		time.Sleep(time.Minute)
-		if len(told) != 1 {
-			t.Fatalf("%d entries were removed", len(told))
+		var parts []event.Part
+		l.crm.locked(func() { parts = told })
+		if len(parts) != 1 {
+			t.Fatalf("%d entries were removed", len(parts))
 		}
-		isEcho(t, "our own removal", told[0])
+		isEcho(t, "our own removal", parts[0])
 		if n := len(l.customers()[0].Members); n != 4 {
 			t.Errorf("of two customers and what was written into both entries %d records are left", n)
 		}

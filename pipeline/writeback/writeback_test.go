@@ -194,7 +194,7 @@ func TestSyncErasesWhatWasMerged(t *testing.T) {
 		refuses.Store(false)
 		time.Sleep(time.Hour)
 		want(t, "the crm", map[string]string{}, target.holds())
-		want(t, "it is told as an erasure", []bool{true}, erased)
+		target.locked(func() { want(t, "it is told as an erasure", []bool{true}, erased) })
 		target.blame(t)
 	})
 }
@@ -422,9 +422,11 @@ func TestSyncLetsNobodyStandBeforeOthers(t *testing.T) {
 					if n := len(target.holds()); n != 10 {
 						t.Errorf("the crm holds %d of 10 that it takes", n)
 					}
-					if calls := target.calls; calls > 400 {
-						t.Errorf("the crm was called %d times in an hour", calls)
-					}
+					target.locked(func() {
+						if target.calls > 400 {
+							t.Errorf("the crm was called %d times in an hour", target.calls)
+						}
+					})
 					if r := receipt(t, store, 2); r.State != event.Owed || r.Class != class {
 						t.Errorf("who fails is %s %s", r.State, r.Class)
 					}
