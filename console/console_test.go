@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -224,7 +225,9 @@ func (d *desk) WhatIf(_ context.Context, changes []customer.Change, _ time.Time)
 }
 
 func (d *desk) Export(_ context.Context, w io.Writer, canonical bool) error {
-	fmt.Fprintf(w, "{\"canonical\":%t}\n", canonical)
+	if _, err := fmt.Fprintf(w, "{\"canonical\":%t}\n", canonical); err != nil {
+		return err
+	}
 	return d.exported
 }
 
@@ -485,7 +488,22 @@ func TestExport(t *testing.T) {
 			t.Error("half an export looks like a whole one")
 		}
 	})
+	t.Run("is nobody's error when the reader goes away", func(t *testing.T) {
+		var logged bytes.Buffer
+		func() {
+			defer func() { _ = recover() }() // the connection is broken off
+			handler(&desk{}, &logged).ServeHTTP(deaf{httptest.NewRecorder()}, httptest.NewRequest("GET", "http://127.0.0.1:8080/api/v1/export", nil))
+		}()
+		if strings.Contains(logged.String(), "ERROR") {
+			t.Error(logged.String())
+		}
+	})
 }
+
+// deaf is a reader that has gone away.
+type deaf struct{ http.ResponseWriter }
+
+func (deaf) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 // Every way of calling wrongly is told by one object, with its status, and with nothing personal in it.
 func TestProblems(t *testing.T) {

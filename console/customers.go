@@ -163,7 +163,11 @@ func (a *api) lines(w http.ResponseWriter, r *http.Request, write func(ctx conte
 	out := &stream{w: w, deadlines: http.NewResponseController(w)}
 	err := write(r.Context(), out)
 	if err != nil && out.begun {
-		a.Log.ErrorContext(r.Context(), "export broken off", slog.Any("err", err))
+		if out.gone { // a reader that has enough, such as head -1, is nobody's error
+			a.Log.DebugContext(r.Context(), "the reader of an export went away")
+		} else {
+			a.Log.ErrorContext(r.Context(), "export broken off", slog.Any("err", err))
+		}
 		panic(http.ErrAbortHandler)
 	}
 	if err == nil && !out.begun {
@@ -188,6 +192,7 @@ type stream struct {
 	w         http.ResponseWriter
 	deadlines *http.ResponseController
 	begun     bool
+	gone      bool // the reader took no more
 }
 
 func (s *stream) Write(b []byte) (int, error) {
@@ -197,7 +202,9 @@ func (s *stream) Write(b []byte) (int, error) {
 		s.w.WriteHeader(http.StatusOK)
 	}
 	extend(s.deadlines, Patience)
-	return s.w.Write(b)
+	n, err := s.w.Write(b)
+	s.gone = s.gone || err != nil
+	return n, err
 }
 
 // Republished is what left once more.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
@@ -56,8 +57,9 @@ func (a *api) problem(r *http.Request, err error) *Problem {
 		return p
 	case errors.Is(err, customer.ErrNotFound):
 		p := &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "nothing is known under that name"}
-		if errors.As(err, &e) {
+		if errors.As(err, &e) { // whoever knows where such names stand says so behind the semicolon
 			p.Path = e.Path
+			_, p.Hint, _ = strings.Cut(e.Text, customer.ErrNotFound.Error()+"; ")
 		}
 		return p
 	case errors.As(err, &e) && (e.Class == event.Permanent || e.Class == event.Poison):

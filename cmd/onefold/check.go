@@ -67,7 +67,7 @@ func (p *program) check(ctx context.Context, cfg *config.Config) error {
 	} else {
 		k.Notes = append(k.Notes, "the broker is not embedded: positions were not held against its topics; onefold doctor asks it")
 	}
-	return p.checked(k)
+	return p.checked(k, "stop the service, keep a copy of the data folder, and restore a backup")
 }
 
 // compare holds positions against the log: none is ahead of it, and none lies before its beginning.
@@ -128,10 +128,11 @@ func (p *program) checkBackup(ctx context.Context, path string) error {
 	if b.Embedded {
 		k.compare()
 	}
-	return p.checked(k)
+	return p.checked(k, "this backup cannot be restored as it is: make another, and check the older ones")
 }
 
-func (p *program) checked(k *Check) error {
+// checked prints a check; where it found something, what is to be done ends it.
+func (p *program) checked(k *Check, remedy string) error {
 	err := p.one(k, func(w io.Writer) error {
 		rows := [][]string{
 			{"records", fmt.Sprint(k.Counts.Records)},
@@ -151,6 +152,5 @@ func (p *program) checked(k *Check) error {
 	if err != nil || len(k.Findings) == 0 {
 		return err
 	}
-	return &findings{text: strings.TrimSpace(count(len(k.Findings), "finding", "")) + ": stop the service, keep a copy of " +
-		"the data folder, and restore a backup"}
+	return &findings{text: strings.TrimSpace(count(len(k.Findings), "finding", "")) + ": " + remedy}
 }

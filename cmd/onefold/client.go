@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,6 +77,13 @@ func (p *program) request(ctx context.Context, method, path string, query url.Va
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
+		}
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) {
+			return nil, &environment{
+				text: "what answers at " + p.server + " shows a certificate that is not trusted here: " + untrusted.Err.Error(), err: err,
+				remedy: "name its authority with --ca; and write --server with the name that the certificate is for",
+			}
 		}
 		return nil, &environment{
 			text: "nothing answers at " + p.server, err: err,

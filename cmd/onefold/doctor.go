@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -69,6 +71,9 @@ func (p *program) doctorCommand() *cobra.Command {
 		if _, found := loadAdapters(cfg, slog.New(slog.DiscardHandler)); len(found) > 0 {
 			return found
 		}
+		if !c.Flags().Changed("server") { // whoever names none means the service of this configuration, and no other one
+			p.server = served(cfg, p.server)
+		}
 		d := &doctor{program: p, config: cfg}
 		d.examine(c.Context())
 		l := listing{columns: []string{"check", "about", "state", "detail", "remedy"}, items: d.all}
@@ -82,7 +87,7 @@ func (p *program) doctorCommand() *cobra.Command {
 		if err := p.list(l); err != nil || found == 0 {
 			return err
 		}
-		return &findings{text: count(found, "finding", "")}
+		return &findings{text: many(found, "finding")}
 	}
 	return c
 }
@@ -93,6 +98,22 @@ type doctor struct {
 	config  *config.Config
 	running bool
 	all     []Checkup
+}
+
+// served is where the service of a configuration is asked from this machine; the default where its port is not known before it starts.
+func served(cfg *config.Config, otherwise string) string {
+	host, port, err := net.SplitHostPort(cfg.Console.Listen)
+	if err != nil || port == "0" {
+		return otherwise
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	if cfg.Console.TLS.Cert != "" {
+		at.Scheme = "https"
+	}
+	return at.String()
 }
 
 func (d *doctor) say(check, about, state, detail, remedy string) {
@@ -143,6 +164,12 @@ func (d *doctor) service(ctx context.Context) {
 		var api *console.Problem
 		if d.running = errors.As(err, &api); d.running {
 			d.say("service", d.server, skipped, "it answers, and tells us nothing: "+api.Message, api.Hint)
+			return
+		}
+		var untrusted *tls.CertificateVerificationError
+		if d.running = errors.As(err, &untrusted); d.running {
+			d.say("service", d.server, skipped, "it answers, but its certificate is not trusted here: "+untrusted.Err.Error(),
+				"name its authority with --ca, and the service with --server")
 			return
 		}
 		d.say("service", d.server, skipped, "nothing answers there, so what only a running service knows is left out", "")
@@ -253,7 +280,7 @@ func (d *doctor) brokers(ctx context.Context) {
 		d.say("broker", fmt.Sprint(at), wrong, err.Error(), "")
 		return
 	}
-	d.fine("broker", fmt.Sprint(at), "each of %s answers, and speaks what we need", count(brokers, "broker", ""))
+	d.fine("broker", fmt.Sprint(at), "each of %s answers, and speaks what we need", many(brokers, "broker"))
 	for _, t := range infos {
 		d.topic(ctx, client, t, brokers)
 	}

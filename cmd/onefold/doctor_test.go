@@ -113,6 +113,18 @@ func TestDoctorFinds(t *testing.T) {
 	}
 }
 
+// Whoever names no service means the one of the configuration: another one on the usual port says nothing about this installation.
+func TestDoctorAsksItsOwnService(t *testing.T) {
+	dir := t.TempDir()
+	in := serve(t, configured(t, dir, shopOnly))
+	host := strings.TrimPrefix(in.API, "http://")
+	text := "data: ./data\nconsole: {listen: '" + host + "'}\nadmin: {listen: '127.0.0.1:0'}\nkafka: {listen: '" + in.Broker + "'}\n" + shopOnly
+	out, errs, code := typed(t, "", "doctor", "--config", write(t, dir, "fixed.yaml", text))
+	if code != 0 || !strings.Contains(out, in.API) || !strings.Contains(out, "is ready") || strings.Contains(out, " ,") || strings.Contains(out, "  answers") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+}
+
 // What cannot be reached is found, not waited for for ever.
 func TestDoctorWithoutBroker(t *testing.T) {
 	file := configured(t, t.TempDir(), "kafka: {brokers: ['127.0.0.1:1']}\n"+shopOnly)

@@ -36,7 +36,7 @@ func (d *doctor) topic(ctx context.Context, client *kafka.Client, t kafka.TopicI
 		for _, p := range t.Partitions {
 			waits += p.Next - p.First
 		}
-		d.fine("topic", t.Name, "%s, %s", count(len(t.Partitions), "partition", ""), count(int(waits), "record", "on it"))
+		d.fine("topic", t.Name, "%s, %s", many(len(t.Partitions), "partition"), count(int(waits), "record", "on it"))
 	}
 }
 

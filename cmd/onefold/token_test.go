@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,5 +166,15 @@ func TestTokensStayPrivate(t *testing.T) {
 	}
 	if close(seen); code != exitEnvironment || <-seen != "/api/v1/sources" || <-seen != "" {
 		t.Error(code, errs)
+	}
+}
+
+// A certificate that is not trusted is no service that is away: what is to be done is another thing.
+func TestUntrustedCertificateIsTold(t *testing.T) {
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	defer srv.Close()
+	_, errs, code := typed(t, "", "source", "list", "--server", srv.URL)
+	if code != exitEnvironment || !strings.Contains(errs, "not trusted here") || !strings.Contains(errs, "--ca") || strings.Contains(errs, "nothing answers") {
+		t.Errorf("%d: %s", code, errs)
 	}
 }
