@@ -282,6 +282,8 @@ type ModelStatus struct {
 	Rematching bool      `json:"rematching"`          // everything is being matched anew under this model; customers may still change by it
 	Rematched  int64     `json:"rematched"`           // so many nodes of it are done
 	Automatic  bool      `json:"automatic"`           // a survey comes by itself when there are four times as many records
+	Asked      int64     `json:"asked"`               // how often a survey was asked for since the process began
+	Answered   int64     `json:"answered"`            // so many of those were seen by a survey under which everything is matched
 }
 
 // Model is asked and told what records are matched by.

@@ -41,15 +41,16 @@ func (p *program) surveyCommand() *cobra.Command {
 	}
 	wait := c.Flags().Bool("wait", false, "until everything is matched anew")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		var before, m console.ModelStatus
-		if err := p.ask(c.Context(), http.MethodGet, "/model", nil, nil, &before); err != nil {
-			return err
-		}
+		var m console.ModelStatus
 		if err := p.ask(c.Context(), http.MethodPost, "/model/survey", nil, nil, &m); err != nil {
 			return err
 		}
+		ticket := m.Asked
 		begun, told := p.now(), int64(-1)
-		for *wait && (m.Survey == before.Survey || m.Rematching) {
+		for *wait && m.Answered < ticket {
+			if m.Asked < ticket {
+				return &environment{text: "the service was started anew, and knows nothing of what was asked before", remedy: "ask again"}
+			}
 			select {
 			case <-time.After(surveyPoll):
 			case <-c.Context().Done():

@@ -61,9 +61,12 @@ type study struct {
 	log      *slog.Logger
 	asked    chan struct{}
 
-	working sync.Mutex // held by who surveys or matches anew
-	mu      sync.Mutex
-	state   studied
+	working  sync.Mutex // held by who surveys or matches anew
+	mu       sync.Mutex
+	state    studied
+	asks     int64 // how often a survey was asked for since the process began
+	taken    int64 // how many of them stood when the last survey began to count
+	answered int64 // and when the last began under which everything is matched
 }
 
 // resume takes up the model that the store keeps. Under a release with other parameters everything is matched anew.
@@ -134,6 +137,9 @@ func (s *study) due(ctx context.Context) (bool, error) {
 func (s *study) survey(ctx context.Context) error {
 	s.working.Lock()
 	defer s.working.Unlock()
+	s.mu.Lock()
+	asks := s.asks // what is asked for from now on wants to see what is there then
+	s.mu.Unlock()
 	begun := s.now()
 	var count match.Survey
 	plain := match.New()
@@ -151,6 +157,9 @@ func (s *study) survey(ctx context.Context) error {
 	s.mu.Unlock()
 	state.Survey, state.At, state.Snapshot = state.Survey+1, begun.UTC(), count.Snapshot()
 	state.Progress, state.Nodes = customer.Rematching{}, 0
+	s.mu.Lock()
+	s.taken = asks
+	s.mu.Unlock()
 	if err := s.keep(ctx, state); err != nil { // before anything is matched by it: whoever starts after us goes on
 		return err
 	}
@@ -207,8 +216,11 @@ func (s *study) settle(ctx context.Context) error {
 	return s.rematch(ctx, func(time.Duration) time.Duration { return 0 })
 }
 
-// Ask makes the next survey come soon. It never blocks.
+// Ask makes the next survey come soon, one that sees all that is there now. It never blocks.
 func (s *study) Ask() {
+	s.mu.Lock()
+	s.asks++
+	s.mu.Unlock()
 	select {
 	case s.asked <- struct{}{}:
 	default:
@@ -230,7 +242,9 @@ func (s *study) keep(ctx context.Context, state studied) error {
 func (s *study) set(state studied) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = state
+	if s.state = state; state.Progress.Done {
+		s.answered = s.taken
+	}
 }
 
 // Status answers how it is, for the API.
@@ -241,6 +255,7 @@ func (s *study) Status() console.ModelStatus {
 	return console.ModelStatus{
 		Version: m.Version, Survey: s.state.Survey, SurveyedAt: s.state.At, Records: m.Snapshot.Records, Households: m.Snapshot.Households.Live(),
 		Rematching: !s.state.Progress.Done, Rematched: s.state.Nodes, Automatic: !s.manual,
+		Asked: s.asks, Answered: s.answered,
 	}
 }
 

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/onefold/onefold/console"
+	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/customer/match"
+	"github.com/onefold/onefold/customer/merge"
+	"github.com/onefold/onefold/store/memory"
 )
 
 // village is the shop's customers of a place where each surname and address is one person's: many of them were written down twice, with a
@@ -95,4 +102,49 @@ func (in *installation) records(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return s.Counts.Records
+}
+
+// slow is a store whose walk over all customers waits to be let go.
+type slow struct {
+	*memory.Store
+	begun, leave chan struct{}
+}
+
+func (s *slow) EachCustomer(ctx context.Context, fn func(*customer.Customer, []*customer.Record, []*customer.Interaction) error) error {
+	s.begun <- struct{}{}
+	<-s.leave
+	return s.Store.EachCustomer(ctx, fn)
+}
+
+// A survey that began before one was asked for is no answer to that: it has not seen what was there when it was asked for.
+func TestSurveyAnswersWhatWasAskedBefore(t *testing.T) {
+	store := &slow{Store: memory.New(), begun: make(chan struct{}, 9), leave: make(chan struct{})}
+	ids, err := customer.NewIDs([]byte("the installation key of a test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &study{
+		store: store, registry: customer.NewRegistry(store.Store, match.New(), merge.New(merge.Policy{}), ids),
+		adopt: func(*match.Matcher) {}, manual: true, now: time.Now, log: slog.New(slog.DiscardHandler), asked: make(chan struct{}, 1),
+	}
+	if err := s.resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	early := make(chan error, 1)
+	go func() { early <- s.settle(t.Context()) }()
+	<-store.begun
+	s.Ask()
+	close(store.leave)
+	if err := <-early; err != nil {
+		t.Fatal(err)
+	}
+	if m := s.Status(); m.Survey != 1 || m.Asked != 1 || m.Answered != 0 {
+		t.Errorf("after the early one: %+v", m)
+	}
+	if err := s.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.Status(); m.Survey != 2 || m.Answered != 1 {
+		t.Errorf("after one that was asked for: %+v", m)
+	}
 }
