@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The tour of the README, as it stands there, in one shell. The program is this test's; the three ports are free ones.
+// The tour of the README, as it stands there, in one shell. The program is this test's; the ports are free ones.
 func TestTour(t *testing.T) {
 	walk(t, "../../README.md", "tour", "onefold.yaml is good", "messages sent", "bank.statements", "cus_", "SUM", "dead_", "customers.ndjson")
 }
@@ -22,6 +22,13 @@ func TestTour(t *testing.T) {
 func TestLoadPage(t *testing.T) {
 	walk(t, "../../docs/load.md", "crm", "left out: LEVEL, Owner", "LEVEL is custom[level]", "phone[Mobile Phone]: +41791234567", "would be sent", "applied          3",
 		"cus_", "the row has no key", "this is no date", "this says neither yes nor no", `"duplicate": 3`)
+}
+
+// The page of webhooks, likewise: signed by openssl, posted by curl.
+func TestWebhooksPage(t *testing.T) {
+	need(t, "openssl", "apt-get install openssl")
+	need(t, "curl", "apt-get install curl")
+	walk(t, "../../docs/webhooks.md", "hooks", "answered 200", "cus_", "Ana Silva", "answered 401")
 }
 
 // walk follows the commands of a page, and holds what they print against what they should say. The service logs to onefold.log in the folder.
@@ -38,9 +45,10 @@ func walk(t *testing.T, page, folder string, says ...string) {
 	if script.Len() == 0 {
 		t.Fatal(page, "has no commands")
 	}
-	dir, ports := t.TempDir(), freePorts(t, 3)
+	dir, ports := t.TempDir(), freePorts(t, 4)
 	wrap(t, dir, ports)
-	cmd := exec.Command("bash", "-e", "-c", "set -m; trap 'kill %1 2> /dev/null || true' EXIT\n"+strings.ReplaceAll(script.String(), "127.0.0.1:9092", ports[0]))
+	commands := strings.NewReplacer("127.0.0.1:9092", ports[0], "127.0.0.1:8081", ports[3]).Replace(script.String())
+	cmd := exec.Command("bash", "-e", "-c", "set -m; trap 'kill %1 2> /dev/null || true' EXIT\n"+commands)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 	cmd.WaitDelay = 10 * time.Second
