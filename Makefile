@@ -107,8 +107,8 @@ faults: ## The long tests: faults, kills, many messages
 	ONEFOLD_TEST_FULL=1 go test -count=1 -shuffle=on -timeout 20m ./pipeline/... ./store/... ./cmd/...
 
 .PHONY: soak-doors
-soak-doors: ## Kill the plugin, the CRM and the service for DOORS under load: the CRM must hold what the master holds
-	ONEFOLD_TEST_DOORS=$(DOORS) go test -count=1 -v -timeout 60m -run TestKilledDoors ./cmd/onefold
+soak-doors: ## Kill the plugin, the CRM and the service for DOORS under load, and edit 10,000 times: the CRM must hold what the master holds
+	ONEFOLD_TEST_DOORS=$(DOORS) go test -count=1 -v -timeout 60m -run 'TestKilledDoors|TestNoPingPong' ./cmd/onefold
 
 .PHONY: kafka
 kafka: ## All tests that speak to a broker, on a real Apache Kafka
