@@ -15,6 +15,7 @@ import (
 	_ "modernc.org/sqlite" // the driver: a second program that opens the store, as an operator's sqlite3 does
 
 	"github.com/onefold/onefold/customer"
+	"github.com/onefold/onefold/pipeline/kafka"
 )
 
 // A backup that is made while the service takes messages in, restored into an empty folder after a disaster that left nothing: messages that
@@ -205,8 +206,10 @@ func TestPublishAll(t *testing.T) {
 	eventually(t, 20*time.Second, "the customer is published", func() bool { return len(published(t, in.Broker, "onefold.customers")) == 1 })
 	id := in.find(t, "ana@example.com")[0].ID.String()
 	stranger := customer.CustomerID{1, 2, 3}.String()
-	produce(t, in.Broker, &kgo.Record{Topic: "onefold.customers", Key: []byte(stranger), Value: []byte(`{"id":"` + stranger + `"}`)},
-		&kgo.Record{Topic: "onefold.customers", Key: []byte(id), Value: []byte(`{"id":"` + id + `","version":99}`)})
+	on := func(key string) int32 { return int32(kafka.PartitionOf([]byte(key), kafka.DefaultPartitions)) } // where we write it, too
+	placed(t, in.Broker,
+		&kgo.Record{Topic: "onefold.customers", Partition: on(stranger), Key: []byte(stranger), Value: []byte(`{"id":"` + stranger + `"}`)},
+		&kgo.Record{Topic: "onefold.customers", Partition: on(id), Key: []byte(id), Value: []byte(`{"id":"` + id + `","version":99}`)})
 	if out := in.ask(t, "customer", "publish", "--all"); !strings.Contains(out, "1 customers, aliases and tombstones leave once more, 1 unknown ids") {
 		t.Error(out)
 	}
