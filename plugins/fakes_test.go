@@ -2,6 +2,7 @@ package plugins_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/onefold/onefold/adapters"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/plugins"
@@ -36,6 +38,10 @@ func be(what string, args []string) {
 	switch what {
 	case "served": // a plugin by Serve
 		plugins.Serve(echo{})
+	case "target": // a target by ServeTarget
+		plugins.ServeTarget(&shelf{folder: args[0]})
+	case "liar":
+		raw(&liar{what: args[0]}, "1|1|unix|%s|grpc\n")
 	case "raw":
 		raw(&odd{features: []string{"map"}}, "1|1|unix|%s|grpc\n")
 	case "featureless":
@@ -90,7 +96,7 @@ func (echo) Map(_ context.Context, m *event.Message) ([]customer.Change, error) 
 }
 
 // raw is a plugin without our Serve and without go-plugin: what docs/plugins.md and adapter.proto say, done by hand.
-func raw(s *odd, line string) {
+func raw(s proto.AdapterServer, line string) {
 	if os.Getenv("ONEFOLD_PLUGIN") != "onefold.adapter.v1" {
 		os.Exit(9)
 	}
@@ -260,4 +266,107 @@ func key(t *testing.T, h *plugins.Host, offset int64, value string) string {
 		t.Fatalf("%s: %d changes, %v", value, len(changes), err)
 	}
 	return changes[0].Key
+}
+
+// shelf is a target that keeps a file for each customer.
+type shelf struct{ folder string }
+
+func (*shelf) Abilities() adapters.Abilities { return adapters.Abilities{Batch: 2} }
+
+// Render lets those belong here who have a given name.
+func (*shelf) Render(c *customer.Customer) (*adapters.Rendering, error) {
+	if c.Text("givenName") == "" {
+		return nil, nil
+	}
+	return &adapters.Rendering{Body: []byte(c.Text("givenName"))}, nil
+}
+
+func (s *shelf) Push(_ context.Context, deliveries []adapters.Delivery) ([]adapters.Receipt, error) {
+	out := make([]adapters.Receipt, len(deliveries))
+	if len(deliveries) > 2 {
+		return nil, event.Errorf(event.Permanent, "internal", "", "too many at a time")
+	}
+	for i, d := range deliveries {
+		file := filepath.Join(s.folder, d.Customer.String())
+		switch string(d.Body) {
+		case "Crash":
+			os.Exit(3)
+		case "Hang":
+			time.Sleep(time.Hour)
+		case "Panic":
+			panic("of Ana Silva")
+		case "Few":
+			return nil, nil
+		case "Classless":
+			return nil, errors.New("of Ana Silva")
+		case "Long":
+			out[i].RemoteID = strings.Repeat("x", 2<<20)
+			continue
+		case "Refused":
+			out[i].Problem = &adapters.Problem{Error: *event.Errorf(event.Permanent, "validation", "name", "no such name"), After: 1500 * time.Millisecond}
+			continue
+		case "All refused":
+			return nil, event.Errorf(event.Permanent, "validation", "name", "no such names")
+		case "Locked":
+			return nil, event.Errorf(event.Auth, "token", "", "the token has expired: renew it")
+		}
+		if d.Op != adapters.Upsert {
+			_ = os.Remove(file)
+			continue
+		}
+		if err := os.WriteFile(file, append([]byte(d.ID+" "), d.Body...), 0o600); err != nil {
+			return nil, err
+		}
+		out[i] = adapters.Receipt{RemoteID: "file-" + d.Customer.String(), RemoteVersion: fmt.Sprint(d.Version)}
+	}
+	return out, nil
+}
+
+// Close leaves a sign that it was told before its end.
+func (s *shelf) Close() error { return os.WriteFile(filepath.Join(s.folder, "closed"), nil, 0o600) }
+
+// liar is a target plugin that answers what it likes.
+type liar struct {
+	proto.UnimplementedAdapterServer
+	what string
+}
+
+func (l *liar) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
+	return &proto.DescribeResponse{Name: "liar", Features: []string{"push"}}, nil
+}
+
+func (*liar) Configure(context.Context, *proto.ConfigureRequest) (*proto.ConfigureResponse, error) {
+	return &proto.ConfigureResponse{}, nil
+}
+
+func (*liar) Health(context.Context, *proto.HealthRequest) (*proto.HealthResponse, error) {
+	return &proto.HealthResponse{}, nil
+}
+
+func (l *liar) Push(_ context.Context, in *proto.PushRequest) (*proto.PushResponse, error) {
+	out := &proto.PushResponse{}
+	for _, d := range in.GetDeliveries() {
+		out.Receipts = append(out.Receipts, &proto.Receipt{Number: d.GetNumber(), Remote: "r"})
+	}
+	switch l.what {
+	case "more": // success of what it was not given
+		out.Receipts = append(out.Receipts, &proto.Receipt{Number: uint64(len(in.GetDeliveries())), Remote: "r"})
+	case "huge number":
+		out.Receipts = append(out.Receipts, &proto.Receipt{Number: 1 << 63, Remote: "r"})
+	case "twice":
+		out.Receipts = append(out.Receipts, out.GetReceipts()[0])
+	case "fewer":
+		out.Receipts = out.GetReceipts()[1:]
+	case "both":
+		out.Error = &proto.Error{Class: "permanent", Reason: "a", Text: "b"}
+	case "no class":
+		out = &proto.PushResponse{Error: &proto.Error{Class: "mauve", Reason: "a", Text: "b"}}
+	case "no reason":
+		out.Receipts[0].Error = &proto.Error{Class: "permanent", Text: "b"}
+	case "status":
+		return nil, errors.New("of Ana Silva")
+	case "for ever":
+		out.Receipts[0] = &proto.Receipt{AfterSeconds: 1<<32 - 1, Error: &proto.Error{Class: "throttled", Reason: "a", Text: "b"}}
+	}
+	return out, nil
 }

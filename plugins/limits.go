@@ -29,7 +29,8 @@ const (
 	maxRequest  = 64 << 20               // bytes that a plugin by Serve takes in one call
 	maxText     = 1 << 10                // bytes of a plugin's own sentence that are kept
 	fewSuspects = 20                     // records a call, of those that were in one that failed
-	maxStrikes  = 1 << 14                // messages of which it is remembered that they broke the process
+	maxStrikes  = 1 << 14                // messages, or customers, of which it is remembered that they broke the process
+	maxAfter    = 24 * time.Hour         // that a target by ServeTarget asks to be left alone
 	memoryEvery = 100 * time.Millisecond // how often the memory of a process is looked at
 	lastMoment  = 100 * time.Millisecond // that a process is given to say how it ended
 	drainGrace  = time.Second            // for Drain, and again for the process to end by itself

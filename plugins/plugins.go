@@ -32,6 +32,7 @@ type Config struct {
 	Checksum string            // of the command's file: "sha256:" and 64 hex digits, as Checksum answers it. Required
 	Settings map[string]string // what the adapter is told by Configure
 	Limits   Limits            // zero fields take the defaults
+	feature  string            // that its description must name; empty: any
 
 	Log    *slog.Logger // nil: none
 	Stderr io.Writer    // what the process writes to its standard error, which may be personal (invariant 9); nil: nowhere
@@ -52,12 +53,17 @@ type Host struct {
 
 // NewHost makes a Host and starts nothing. Run is called once.
 func NewHost(c Config) *Host {
-	c.Limits = c.Limits.withDefaults()
+	c = c.withDefaults(featureMap)
+	return &Host{c: c, queue: make(chan *request), ended: make(chan struct{}), strikes: map[string]int{}}
+}
+
+func (c Config) withDefaults(feature string) Config {
+	c.Limits, c.feature = c.Limits.withDefaults(), feature
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With(slog.String("source", c.Source), slog.String("plugin", c.name()))
-	return &Host{c: c, queue: make(chan *request), ended: make(chan struct{}), strikes: map[string]int{}}
+	return c
 }
 
 // name is the plugin's name for people: that of its file.

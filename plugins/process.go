@@ -32,7 +32,10 @@ const (
 )
 
 // Features that a description names.
-const featureMap = "map"
+const (
+	featureMap  = "map"
+	featurePush = "push"
+)
 
 func handshake() plugin.HandshakeConfig {
 	return plugin.HandshakeConfig{MagicCookieKey: cookieName, MagicCookieValue: cookieValue}
@@ -103,8 +106,9 @@ func (p *process) introduce(ctx context.Context, c Config) (err error) {
 	if p.about, err = p.rpc.Describe(ctx, &proto.DescribeRequest{}); err != nil {
 		return p.failed(ctx, "it does not answer Describe", err)
 	}
-	if !slices.Contains(p.about.GetFeatures(), featureMap) {
-		return event.Errorf(event.Permanent, "plugin", "", "its description does not name the feature %q: it is no source", featureMap)
+	if c.feature != "" && !slices.Contains(p.about.GetFeatures(), c.feature) {
+		kind := map[string]string{featureMap: "source", featurePush: "target"}[c.feature]
+		return event.Errorf(event.Permanent, "plugin", "", "its description does not name the feature %q: it is no %s", c.feature, kind)
 	}
 	configured, err := p.rpc.Configure(ctx, &proto.ConfigureRequest{Source: c.Source, Settings: c.Settings})
 	if err != nil {

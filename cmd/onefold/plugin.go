@@ -37,15 +37,33 @@ func pluginConfig(source string, p config.Plugin, log *slog.Logger) plugins.Conf
 // loadPlugin makes the host of a source's plugin, and looks at the plugin's file; it does not start it.
 func loadPlugin(source string, p config.Plugin, log *slog.Logger) (*plugins.Host, event.Diagnostics) {
 	c := pluginConfig(source, p, log)
-	if err := c.Check(); err != nil {
-		d := event.Diagnostic{File: p.Command, Path: "sources." + source + ".plugin", Message: err.Error()}
-		var e *event.Error
-		if errors.As(err, &e) {
-			d.Path, d.Message = d.Path+"."+e.Path, e.Text
-		}
-		return nil, event.Diagnostics{d}
+	if found := checkPlugin("sources."+source+".plugin", c); len(found) > 0 {
+		return nil, found
 	}
 	return plugins.NewHost(c), nil
+}
+
+// loadTargetPlugin makes our side of a target's plugin; it does not start it.
+func loadTargetPlugin(name string, t config.Target, log *slog.Logger) (*plugins.Target, event.Diagnostics) {
+	c := pluginConfig(name, t.Plugin, log)
+	c.Limits.Call = t.Timeout
+	if found := checkPlugin("targets."+name+".plugin", c); len(found) > 0 {
+		return nil, found
+	}
+	return plugins.NewTarget(c, t.Batch), nil
+}
+
+func checkPlugin(path string, c plugins.Config) event.Diagnostics {
+	err := c.Check()
+	if err == nil {
+		return nil
+	}
+	d := event.Diagnostic{File: c.Command, Path: path, Message: err.Error()}
+	var e *event.Error
+	if errors.As(err, &e) {
+		d.Path, d.Message = d.Path+"."+e.Path, e.Text
+	}
+	return event.Diagnostics{d}
 }
 
 // pluginChecks tells how each plugin is. One that is being started again makes nothing unready; one that does not come up any more does.
@@ -57,31 +75,45 @@ func (s *service) pluginChecks() []console.Check {
 			checks = append(checks, console.Check{Name: "plugin/" + name, OK: !state.Down, Detail: host.Name() + ": " + state.String()})
 		}
 	}
+	for _, name := range s.config.TargetNames() {
+		if t := s.pushers[name]; t != nil {
+			state := t.State()
+			checks = append(checks, console.Check{Name: "plugin/target/" + name, OK: !state.Down, Detail: t.Name() + ": " + state.String()})
+		}
+	}
 	return checks
 }
 
 // watchPlugins exports how each plugin is.
 func (s *service) watchPlugins() {
 	for _, name := range s.config.SourceNames() {
-		host, ok := s.adapters[name].(*plugins.Host)
-		if !ok {
-			continue
+		if host, ok := s.adapters[name].(*plugins.Host); ok {
+			s.watchPlugin(name, "", host.Name(), host.State)
 		}
-		labels := prometheus.Labels{"source": name, "plugin": host.Name()}
-		s.metrics.MustRegister(
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "onefold_plugin_up", Help: "1 while the plugin's process runs and answers.", ConstLabels: labels,
-			}, func() float64 {
-				if host.State().Up {
-					return 1
-				}
-				return 0
-			}),
-			prometheus.NewCounterFunc(prometheus.CounterOpts{
-				Name: "onefold_plugin_failures_total", ConstLabels: labels,
-				Help: "Processes of the plugin that did not start, ended by themselves, or had to be ended; each is started anew.",
-			}, func() float64 { return float64(host.State().Failures) }))
 	}
+	for _, name := range s.config.TargetNames() {
+		if t := s.pushers[name]; t != nil {
+			s.watchPlugin("", name, t.Name(), t.State)
+		}
+	}
+}
+
+// watchPlugin exports how one is: of a source, or of a target.
+func (s *service) watchPlugin(source, target, plugin string, state func() plugins.State) {
+	labels := prometheus.Labels{"source": source, "target": target, "plugin": plugin}
+	s.metrics.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "onefold_plugin_up", Help: "1 while the plugin's process runs and answers.", ConstLabels: labels,
+		}, func() float64 {
+			if state().Up {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "onefold_plugin_failures_total", ConstLabels: labels,
+			Help: "Processes of the plugin that did not start, ended by themselves, or had to be ended; each is started anew.",
+		}, func() float64 { return float64(state().Failures) }))
 }
 
 func (p *program) pluginCommand() *cobra.Command {
@@ -132,7 +164,8 @@ func ownPlugin(dir string) (config.Plugin, error) {
 
 // pluginState is a plugin of the configuration and whether its file is the one that was pinned.
 type pluginState struct {
-	Source  string   `json:"source"`
+	Source  string   `json:"source,omitempty"`
+	Target  string   `json:"target,omitempty"`
 	Command string   `json:"command"`
 	Args    []string `json:"args"`
 	Memory  int64    `json:"memory"` // MiB
@@ -149,24 +182,31 @@ func (p *program) pluginListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		l := listing{columns: []string{"source", "command", "memory", "state"}, empty: "no source has a plugin"}
+		l := listing{columns: []string{"source", "target", "command", "memory", "state"}, empty: "no source and no target has a plugin"}
 		all, faults := []pluginState{}, 0
-		for _, name := range cfg.SourceNames() {
-			plugin := cfg.Sources[name].Plugin
+		add := func(source, target string, plugin config.Plugin) {
 			if plugin.Command == "" {
-				continue
+				return
 			}
-			s := pluginState{Source: name, Command: plugin.Command, Args: plugin.Args, Memory: int64(plugin.Memory), State: "as pinned"}
+			s := pluginState{
+				Source: source, Target: target, Command: plugin.Command, Args: plugin.Args, Memory: int64(plugin.Memory), State: "as pinned",
+			}
 			if s.Memory == 0 {
 				s.Memory = plugins.DefaultMemory >> 20
 			}
-			if err := pluginConfig(name, plugin, nil).Check(); err != nil {
+			if err := pluginConfig(source+target, plugin, nil).Check(); err != nil {
 				s.State = err.Error()
 				faults++
 			}
 			all = append(all, s)
 			command := strings.Join(append([]string{s.Command}, s.Args...), " ")
-			l.rows = append(l.rows, []string{name, command, strconv.FormatInt(s.Memory, 10) + " MiB", s.State})
+			l.rows = append(l.rows, []string{source, target, command, strconv.FormatInt(s.Memory, 10) + " MiB", s.State})
+		}
+		for _, name := range cfg.SourceNames() {
+			add(name, "", cfg.Sources[name].Plugin)
+		}
+		for _, name := range cfg.TargetNames() {
+			add("", name, cfg.Targets[name].Plugin)
 		}
 		l.items = all
 		if err := p.list(l); err != nil {

@@ -59,10 +59,10 @@ func TestPluginOfItsOwn(t *testing.T) {
 			_, ready := fetch(t, in.Admin+"/readyz?verbose")
 			_, metrics := fetch(t, in.Admin+"/metrics")
 			return strings.Contains(ready, `"name": "plugin/core"`) && strings.Contains(ready, want) &&
-				strings.Contains(metrics, metric) && strings.Contains(metrics, `onefold_plugin_up{plugin="bankfeed",source="core"} 1`)
+				strings.Contains(metrics, metric) && strings.Contains(metrics, `onefold_plugin_up{plugin="bankfeed",source="core",target=""} 1`)
 		})
 	}
-	tells("bankfeed: it runs", `onefold_plugin_failures_total{plugin="bankfeed",source="core"} 0`)
+	tells("bankfeed: it runs", `onefold_plugin_failures_total{plugin="bankfeed",source="core",target=""} 0`)
 	pid, err := strconv.Atoi(regexp.MustCompile(`"msg":"a plugin is up".*"pid":"(\d+)"`).FindStringSubmatch(in.logged.String())[1])
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestPluginOfItsOwn(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	tells("it has failed 1 times before", `onefold_plugin_failures_total{plugin="bankfeed",source="core"} 1`)
+	tells("it has failed 1 times before", `onefold_plugin_failures_total{plugin="bankfeed",source="core",target=""} 1`)
 	if in.end(); in.code != 0 {
 		t.Error(in.logged)
 	}
@@ -179,20 +179,23 @@ func TestPluginVerifyAndList(t *testing.T) {
 	}
 }
 
-// docs/plugins.md, "Write a plugin in ten minutes", to the letter: its files are written, its commands run, and the configuration that
-// comes of them is served. Only go get is not done: a workspace puts this module where it would put a published one.
-func TestPageOfPluginsToTheLetter(t *testing.T) {
+// walked does what a section of docs/plugins.md says, to the letter: its files are written and its commands run. Only go get is not done: a
+// workspace puts this module where it would put a published one. It answers the folder, and the sources and targets of the configuration
+// that comes of it.
+func walked(t *testing.T, title, module string, blocks int) (dir, rooms string) {
+	t.Helper()
 	page, err := os.ReadFile("../../docs/plugins.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, walk, _ := strings.Cut(string(page), "## Write a plugin in ten minutes")
+	_, walk, _ := strings.Cut(string(page), "## "+title+"\n")
 	walk, _, _ = strings.Cut(walk, "\n## ")
-	dir, bin, root := t.TempDir(), t.TempDir(), filepath.Dir(filepath.Dir(mustAbs(t, ".")))
+	dir = t.TempDir()
+	bin, root := t.TempDir(), filepath.Dir(filepath.Dir(mustAbs(t, ".")))
 	if err := os.Symlink(mustAbs(t, os.Args[0]), filepath.Join(bin, "onefold")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "go.work", "go "+strings.TrimPrefix(runtime.Version(), "go")+"\n\nuse (\n\t./tickets\n\t"+root+"\n)\n")
+	write(t, dir, "go.work", "go "+strings.TrimPrefix(runtime.Version(), "go")+"\n\nuse (\n\t./"+module+"\n\t"+root+"\n)\n")
 	steps := regexp.MustCompile("(?s)(?:`([\\w./-]+)`:\n\n)?```(\\w+)\n(.*?)```").FindAllStringSubmatch(walk, -1)
 	for _, step := range steps {
 		name, kind, text := step[1], step[2], step[3]
@@ -215,18 +218,125 @@ func TestPageOfPluginsToTheLetter(t *testing.T) {
 			t.Errorf("%s", out)
 		}
 	}
-	if len(steps) != 6 {
-		t.Errorf("%d steps", len(steps))
+	if len(steps) != blocks {
+		t.Errorf("%d blocks", len(steps))
 	}
-	ours, err := os.ReadFile(filepath.Join(dir, "tickets", "onefold.yaml"))
+	ours, err := os.ReadFile(filepath.Join(dir, module, "onefold.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sources, _ := strings.Cut(string(ours), "sources:")
-	in := serve(t, configured(t, filepath.Join(dir, "tickets"), "sources:"+sources))
+	_, rooms, _ = strings.Cut(string(ours), "sources:")
+	return filepath.Join(dir, module), "sources:" + rooms
+}
+
+// docs/plugins.md, "Write a plugin in ten minutes"; and the configuration that comes of it is served.
+func TestPageOfPluginsToTheLetter(t *testing.T) {
+	dir, rooms := walked(t, "Write a plugin in ten minutes", "tickets", 6)
+	in := serve(t, configured(t, dir, rooms))
 	produce(t, in.Broker, &kgo.Record{Topic: "tickets", Value: []byte(
 		`{"id": 1, "subject": "Hello", "created_at": "2026-03-01T10:00:00Z", "requester": {"id": 7, "name": "Ana Lima", "email": "ana@example.com"}}`)})
 	eventually(t, 20*time.Second, "the customer is found", func() bool { return len(in.find(t, "ana@example.com")) == 1 })
+}
+
+// docs/plugins.md, "Write a target plugin in ten minutes"; and the configuration that comes of it is served.
+func TestPageOfTargetPluginsToTheLetter(t *testing.T) {
+	dir, rooms := walked(t, "Write a target plugin in ten minutes", "cards", 4)
+	in := serve(t, configured(t, dir, rooms))
+	produce(t, in.Broker, ana(9007199254740993, "ana@example.com"))
+	eventually(t, 60*time.Second, "the card is there", func() bool { return strings.Contains(cards(t, filepath.Join(dir, "box")), "ana@example.com") })
+	example, err := os.ReadFile("../../plugins/examples/cards/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typedOff, err := os.ReadFile(filepath.Join(dir, "main.go"))
+	if err != nil || string(typedOff) != string(example) {
+		t.Errorf("the page does not show plugins/examples/cards/main.go as it is: %v", err)
+	}
+}
+
+// cards is all that stands on the cards of a box.
+func cards(t *testing.T, box string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(box, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil && !os.IsNotExist(err) { // it may have been taken out meanwhile
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// A target plugin that is killed again and again delays what it is told and loses none: in the end the box holds what the master holds.
+func TestTargetPluginKilledHoldsWhatTheMasterHolds(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cards")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, "../../plugins/examples/cards").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	checksum, err := plugins.Checksum(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := serve(t, configured(t, dir, "sources:\n"+selfPlugged(t)+"targets:\n  box:\n    adapter: plugin\n    plugin: {command: ./cards, checksum: '"+
+		checksum+"', settings: {folder: box}}\n"))
+	const rounds, people = 5, 200
+	up := regexp.MustCompile(`"msg":"a plugin is up".*"plugin":"cards".*"pid":"(\d+)"`)
+	for round := range rounds {
+		var lives [][]string
+		eventually(t, 60*time.Second, "the plugin is up", func() bool {
+			lives = up.FindAllStringSubmatch(in.logged.String(), -1)
+			return len(lives) > round
+		})
+		records := bankPeople(round*people, people)
+		for _, r := range records {
+			r.Topic = "core.feed"
+		}
+		produce(t, in.Broker, records...)
+		eventually(t, 60*time.Second, "some of them are there", func() bool {
+			return strings.Contains(cards(t, filepath.Join(dir, "box")), fmt.Sprintf(`"a%d@`, round*people))
+		})
+		pid, err := strconv.Atoi(lives[round][1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Errorf("kill %d: %v", round, err)
+		}
+	}
+	eventually(t, 120*time.Second, "everybody has a card", func() bool {
+		return strings.Count(cards(t, filepath.Join(dir, "box")), "@example.com") == rounds*people
+	})
+	for i := 0; i < rounds*people; i += 97 {
+		email := fmt.Sprintf("a%d@example.com", i)
+		found := in.find(t, email)
+		if len(found) != 1 {
+			t.Fatalf("%d customers with %s", len(found), email)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "box", found[0].ID.String()+".json"))
+		if err != nil || !strings.Contains(string(text), email) {
+			t.Errorf("%s: %s %v", email, text, err)
+		}
+	}
+	_, ready := fetch(t, in.Admin+"/readyz?verbose")
+	_, metrics := fetch(t, in.Admin+"/metrics")
+	if !strings.Contains(ready, `"name": "plugin/target/box"`) || !strings.Contains(metrics, `onefold_plugin_failures_total{plugin="cards",source="",target="box"} 5`) {
+		t.Error(ready, metrics)
+	}
+	if listed := in.ask(t, "target", "list"); !strings.Contains(listed, "box") {
+		t.Error(listed)
+	}
+	if shown := in.ask(t, "target", "preview", "box", in.find(t, "a0@example.com")[0].ID.String()); !strings.Contains(shown, "held since") {
+		t.Error(shown)
+	}
+	if in.end(); in.code != 0 || strings.Contains(in.logged.String(), "@example.com") { // invariant 9
+		t.Error(in.code, in.logged)
+	}
 }
 
 func mustAbs(t *testing.T, name string) string {

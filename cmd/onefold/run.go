@@ -64,7 +64,7 @@ func (p *program) validateCommand() *cobra.Command {
 		if _, found := loadAdapters(cfg, nil); len(found) > 0 {
 			return found
 		}
-		if _, found := loadTargets(cfg, p.now); len(found) > 0 {
+		if _, found := loadTargets(cfg, p.now, nil); len(found) > 0 {
 			return found
 		}
 		if p.machine() {

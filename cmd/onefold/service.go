@@ -34,7 +34,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopOut()
 
 	var parts sync.WaitGroup
-	failed := make(chan error, 9+len(s.hosts)+len(s.targets))
+	failed := make(chan error, 9+len(s.hosts)+2*len(s.targets))
 	start := func(name string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -57,6 +57,9 @@ func (s *service) run(ctx context.Context) error {
 	start("replay", func() error { return s.replays.Run(flow) })
 	for _, t := range s.targets {
 		start("target "+t.Name(), func() error { return t.Run(out) })
+	}
+	for _, t := range s.pushers {
+		start("plugin", func() error { return t.Run(out) })
 	}
 	for _, host := range s.hosts {
 		start("plugin", func() error { return host.Run(out) })

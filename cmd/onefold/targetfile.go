@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/onefold/onefold/adapters"
 	"github.com/onefold/onefold/adapters/rest"
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/customer"
@@ -76,11 +78,18 @@ func targetFile(name string) (*rest.File, fs.FS, error) {
 }
 
 // loadTargets makes the targets of a configuration. They connect to nobody yet.
-func loadTargets(c *config.Config, now func() time.Time) (map[string]*rest.Target, event.Diagnostics) {
-	targets, accounts := map[string]*rest.Target{}, map[string]*rest.Account{}
+func loadTargets(c *config.Config, now func() time.Time, log *slog.Logger) (map[string]adapters.Target, event.Diagnostics) {
+	targets, accounts := map[string]adapters.Target{}, map[string]*rest.Account{}
 	var found event.Diagnostics
 	for _, name := range c.TargetNames() {
 		t := c.Targets[name]
+		if t.Adapter == config.TargetPlugin {
+			target, wrong := loadTargetPlugin(name, t, log)
+			if found = append(found, wrong...); len(wrong) == 0 {
+				targets[name] = target
+			}
+			continue
+		}
 		if accounts[t.Account] == nil {
 			accounts[t.Account] = rest.NewAccount(t.Rate, t.Burst, now)
 		}

@@ -59,6 +59,7 @@ type service struct {
 	metrics    *prometheus.Registry
 	adapters   map[string]adapters.Described // by source
 	hosts      []*plugins.Host               // those of them that are processes of their own
+	pushers    map[string]*plugins.Target    // targets that are, by name
 	sources    []pipeline.Source
 	targets    []*writeback.Sync
 	api, admin net.Listener

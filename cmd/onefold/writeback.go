@@ -3,16 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/onefold/onefold/console"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
 	"github.com/onefold/onefold/pipeline/writeback"
+	"github.com/onefold/onefold/plugins"
 )
 
 // openTargets makes the flow of each target, and puts what knows their echoes before the registry.
 func (s *service) openTargets(ctx context.Context) error {
-	targets, found := loadTargets(s.config, s.now)
+	targets, found := loadTargets(s.config, s.now, s.log)
 	if len(found) > 0 {
 		return found
 	}
@@ -24,10 +26,16 @@ func (s *service) openTargets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.pushers = map[string]*plugins.Target{}
 	m := writeback.NewMetrics(s.metrics)
 	for _, name := range s.config.TargetNames() {
 		target := targets[name]
-		s.closers = append(s.closers, target.Close)
+		switch t := target.(type) {
+		case io.Closer:
+			s.closers = append(s.closers, t.Close)
+		case *plugins.Target:
+			s.pushers[name] = t
+		}
 		s.targets = append(s.targets, writeback.New(writeback.Config{
 			Name: name, Source: s.config.Targets[name].Source, Key: key, Now: s.now,
 		}, target, s.store, s.log.With("component", "writeback"), m))

@@ -705,7 +705,7 @@ func (x *Error) GetText() string {
 
 type PushRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"` // no customer twice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -748,10 +748,18 @@ func (x *PushRequest) GetDeliveries() []*Delivery {
 }
 
 type Delivery struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Customer      []byte                 `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"` // as the topic of customers has it, JSON
-	Remote        string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`     // the id in the outside system, where it is known
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Of an upsert: the customer as JSON, as the topic of customers has it, without what changes though nothing of the customer does:
+	// id, and attributes, each with path and value.
+	Customer      []byte `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
+	Remote        string `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`    // the id in the outside system, where it is known
+	Id            string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`            // the same each time that this comes: an idempotency key
+	Op            string `protobuf:"bytes,5,opt,name=op,proto3" json:"op,omitempty"`            // upsert merge remove; one that the adapter does not know is an error of class permanent
+	Key           string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`          // the customer's id: what the outside system should know the entry by
+	Version       int64  `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"` // of the customer
+	Into          string `protobuf:"bytes,8,opt,name=into,proto3" json:"into,omitempty"`        // of a merge: the id in the outside system of the entry that stays
+	Erased        bool   `protobuf:"varint,9,opt,name=erased,proto3" json:"erased,omitempty"`   // of a removal: the data subject asked for it, nothing may be left in a bin
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -807,9 +815,54 @@ func (x *Delivery) GetRemote() string {
 	return ""
 }
 
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *Delivery) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Delivery) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Delivery) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *Delivery) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
 type PushResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Receipts      []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Receipts []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// Instead of receipts: nothing is known of any delivery. Its class says what to do: retryable and throttled wait, auth waits for
+	// somebody who renews a credential, permanent would fail for each of them alike.
+	Error         *Error `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,11 +904,20 @@ func (x *PushResponse) GetReceipts() []*Receipt {
 	return nil
 }
 
+func (x *PushResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type Receipt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Remote        string                 `protobuf:"bytes,2,opt,name=remote,proto3" json:"remote,omitempty"`
 	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`                                // what the outside system calls the state that the entry now has; empty where it tells none
+	AfterSeconds  uint32                 `protobuf:"varint,5,opt,name=after_seconds,json=afterSeconds,proto3" json:"after_seconds,omitempty"` // of an error of class throttled or retryable: how long to leave the outside system alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +971,20 @@ func (x *Receipt) GetError() *Error {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *Receipt) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Receipt) GetAfterSeconds() uint32 {
+	if x != nil {
+		return x.AfterSeconds
+	}
+	return 0
 }
 
 type HealthRequest struct {
@@ -1115,17 +1191,26 @@ const file_adapter_proto_rawDesc = "" +
 	"\vPushRequest\x12<\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1c.onefold.adapter.v1.DeliveryR\n" +
-	"deliveries\"V\n" +
+	"deliveries\"\xce\x01\n" +
 	"\bDelivery\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1a\n" +
 	"\bcustomer\x18\x02 \x01(\fR\bcustomer\x12\x16\n" +
-	"\x06remote\x18\x03 \x01(\tR\x06remote\"G\n" +
+	"\x06remote\x18\x03 \x01(\tR\x06remote\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02op\x18\x05 \x01(\tR\x02op\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\a \x01(\x03R\aversion\x12\x12\n" +
+	"\x04into\x18\b \x01(\tR\x04into\x12\x16\n" +
+	"\x06erased\x18\t \x01(\bR\x06erased\"x\n" +
 	"\fPushResponse\x127\n" +
-	"\breceipts\x18\x01 \x03(\v2\x1b.onefold.adapter.v1.ReceiptR\breceipts\"j\n" +
+	"\breceipts\x18\x01 \x03(\v2\x1b.onefold.adapter.v1.ReceiptR\breceipts\x12/\n" +
+	"\x05error\x18\x02 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\"\xa9\x01\n" +
 	"\aReceipt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06remote\x18\x02 \x01(\tR\x06remote\x12/\n" +
-	"\x05error\x18\x03 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\"\x0f\n" +
+	"\x05error\x18\x03 \x01(\v2\x19.onefold.adapter.v1.ErrorR\x05error\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12#\n" +
+	"\rafter_seconds\x18\x05 \x01(\rR\fafterSeconds\"\x0f\n" +
 	"\rHealthRequest\"\x10\n" +
 	"\x0eHealthResponse\"\x0e\n" +
 	"\fDrainRequest\"\x0f\n" +
@@ -1184,24 +1269,25 @@ var file_adapter_proto_depIdxs = []int32{
 	10, // 7: onefold.adapter.v1.Refusal.error:type_name -> onefold.adapter.v1.Error
 	12, // 8: onefold.adapter.v1.PushRequest.deliveries:type_name -> onefold.adapter.v1.Delivery
 	14, // 9: onefold.adapter.v1.PushResponse.receipts:type_name -> onefold.adapter.v1.Receipt
-	10, // 10: onefold.adapter.v1.Receipt.error:type_name -> onefold.adapter.v1.Error
-	0,  // 11: onefold.adapter.v1.Adapter.Describe:input_type -> onefold.adapter.v1.DescribeRequest
-	2,  // 12: onefold.adapter.v1.Adapter.Configure:input_type -> onefold.adapter.v1.ConfigureRequest
-	4,  // 13: onefold.adapter.v1.Adapter.MapBatch:input_type -> onefold.adapter.v1.MapBatchRequest
-	11, // 14: onefold.adapter.v1.Adapter.Push:input_type -> onefold.adapter.v1.PushRequest
-	15, // 15: onefold.adapter.v1.Adapter.Health:input_type -> onefold.adapter.v1.HealthRequest
-	17, // 16: onefold.adapter.v1.Adapter.Drain:input_type -> onefold.adapter.v1.DrainRequest
-	1,  // 17: onefold.adapter.v1.Adapter.Describe:output_type -> onefold.adapter.v1.DescribeResponse
-	3,  // 18: onefold.adapter.v1.Adapter.Configure:output_type -> onefold.adapter.v1.ConfigureResponse
-	5,  // 19: onefold.adapter.v1.Adapter.MapBatch:output_type -> onefold.adapter.v1.MapBatchResponse
-	13, // 20: onefold.adapter.v1.Adapter.Push:output_type -> onefold.adapter.v1.PushResponse
-	16, // 21: onefold.adapter.v1.Adapter.Health:output_type -> onefold.adapter.v1.HealthResponse
-	18, // 22: onefold.adapter.v1.Adapter.Drain:output_type -> onefold.adapter.v1.DrainResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 10: onefold.adapter.v1.PushResponse.error:type_name -> onefold.adapter.v1.Error
+	10, // 11: onefold.adapter.v1.Receipt.error:type_name -> onefold.adapter.v1.Error
+	0,  // 12: onefold.adapter.v1.Adapter.Describe:input_type -> onefold.adapter.v1.DescribeRequest
+	2,  // 13: onefold.adapter.v1.Adapter.Configure:input_type -> onefold.adapter.v1.ConfigureRequest
+	4,  // 14: onefold.adapter.v1.Adapter.MapBatch:input_type -> onefold.adapter.v1.MapBatchRequest
+	11, // 15: onefold.adapter.v1.Adapter.Push:input_type -> onefold.adapter.v1.PushRequest
+	15, // 16: onefold.adapter.v1.Adapter.Health:input_type -> onefold.adapter.v1.HealthRequest
+	17, // 17: onefold.adapter.v1.Adapter.Drain:input_type -> onefold.adapter.v1.DrainRequest
+	1,  // 18: onefold.adapter.v1.Adapter.Describe:output_type -> onefold.adapter.v1.DescribeResponse
+	3,  // 19: onefold.adapter.v1.Adapter.Configure:output_type -> onefold.adapter.v1.ConfigureResponse
+	5,  // 20: onefold.adapter.v1.Adapter.MapBatch:output_type -> onefold.adapter.v1.MapBatchResponse
+	13, // 21: onefold.adapter.v1.Adapter.Push:output_type -> onefold.adapter.v1.PushResponse
+	16, // 22: onefold.adapter.v1.Adapter.Health:output_type -> onefold.adapter.v1.HealthResponse
+	18, // 23: onefold.adapter.v1.Adapter.Drain:output_type -> onefold.adapter.v1.DrainResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_adapter_proto_init() }

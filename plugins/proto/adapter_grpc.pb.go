@@ -47,7 +47,8 @@ type AdapterClient interface {
 	// MapBatch says what each record states. It is stateless and safe to repeat: after a crash the same records come again,
 	// perhaps in another batch. There is exactly one result a record, in any order. Up to four calls are made at a time.
 	MapBatch(ctx context.Context, in *MapBatchRequest, opts ...grpc.CallOption) (*MapBatchResponse, error)
-	// Push tells an outside system of changed customers. An adapter whose description does not say "push" is never asked.
+	// Push tells an outside system of changed customers. An adapter whose description does not say "push" is never asked. There is
+	// exactly one receipt a delivery, in any order. It may come again with the same deliveries, and then has the same effect.
 	Push(ctx context.Context, in *PushRequest, opts ...grpc.CallOption) (*PushResponse, error)
 	// Health answers while the adapter can work; if it does not within a second or two, the process is ended and started anew.
 	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
@@ -135,7 +136,8 @@ type AdapterServer interface {
 	// MapBatch says what each record states. It is stateless and safe to repeat: after a crash the same records come again,
 	// perhaps in another batch. There is exactly one result a record, in any order. Up to four calls are made at a time.
 	MapBatch(context.Context, *MapBatchRequest) (*MapBatchResponse, error)
-	// Push tells an outside system of changed customers. An adapter whose description does not say "push" is never asked.
+	// Push tells an outside system of changed customers. An adapter whose description does not say "push" is never asked. There is
+	// exactly one receipt a delivery, in any order. It may come again with the same deliveries, and then has the same effect.
 	Push(context.Context, *PushRequest) (*PushResponse, error)
 	// Health answers while the adapter can work; if it does not within a second or two, the process is ended and started anew.
 	Health(context.Context, *HealthRequest) (*HealthResponse, error)

@@ -53,7 +53,7 @@ func schemaOf(t reflect.Type, def reflect.Value) map[string]any {
 }
 
 func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
-	properties, need, one := map[string]any{}, []string{}, []any{}
+	properties, need, one, by := map[string]any{}, []string{}, []any{}, map[string][]string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		var d reflect.Value
@@ -66,8 +66,13 @@ func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
 		if key := f.Tag.Get("yaml"); f.Tag.Get("need") == "yes" {
 			p["minLength"] = 1
 			need = append(need, key)
-		} else if f.Tag.Get("need") == "one" {
-			if one = append(one, map[string]any{"required": []string{key}}); p["type"] == "string" {
+		} else if way := f.Tag.Get("need"); way != "" {
+			if way == "one" {
+				one = append(one, map[string]any{"required": []string{key}})
+			} else {
+				by[way] = append(by[way], key)
+			}
+			if p["type"] == "string" {
 				p["minLength"] = 1
 			} else {
 				p["type"] = "object"
@@ -84,7 +89,25 @@ func sectionSchema(t reflect.Type, def reflect.Value) map[string]any {
 	if len(one) > 0 {
 		s["oneOf"] = one
 	}
+	if len(by) > 0 {
+		s["allOf"] = ways(by)
+	}
 	return s
+}
+
+// ways says which keys are needed with which adapter, and stand with no other.
+func ways(by map[string][]string) (all []any) {
+	for _, way := range sortedKeys(by) {
+		others := map[string]any{}
+		for _, key := range by[way] {
+			others[key] = false
+		}
+		all = append(all, map[string]any{
+			"if":   map[string]any{"properties": map[string]any{"adapter": map[string]any{"const": way}}},
+			"then": map[string]any{"required": by[way]}, "else": map[string]any{"properties": others},
+		})
+	}
+	return all
 }
 
 // durationPattern is a length of time in Go's spelling, a 0 with or without a unit.

@@ -33,9 +33,10 @@ const (
 
 // Target is one configured instance of an outside system that customers are written to.
 type Target struct {
-	Adapter  string        `yaml:"adapter" need:"yes" doc:"What speaks to the system: rest."`
-	Target   string        `yaml:"target" need:"yes" doc:"Name of a shipped target file, or the path of your own, or of its folder."`
-	URL      string        `yaml:"url" need:"yes" doc:"Where the system is: https://crm.example/api."`
+	Adapter  string        `yaml:"adapter" need:"yes" doc:"What speaks to the system: rest, or plugin."`
+	Target   string        `yaml:"target" need:"rest" doc:"Of rest: name of a shipped target file, or the path of your own, or of its folder."`
+	URL      string        `yaml:"url" need:"rest" doc:"Of rest: where the system is, https://crm.example/api."`
+	Plugin   Plugin        `yaml:"plugin" need:"plugin" doc:"Of plugin: the adapter, in a process of its own."`
 	Source   string        `yaml:"source" doc:"The source on which the system tells of changes, also of our own. None: it tells of none."`
 	Account  string        `yaml:"account" doc:"What the system counts requests by: targets with one account share its rate. None: its own."`
 	Auth     TargetAuth    `yaml:"auth" doc:"Who we are. None: the system asks nobody."`
@@ -106,6 +107,9 @@ func (t Target) settle(name, dir string) Target {
 	if t.Account == "" {
 		t.Account = name
 	}
+	if t.Plugin.Command != "" {
+		t.Plugin.Command = folder(under(dir, t.Plugin.Command))
+	}
 	if t.Path() {
 		t.Target = folder(under(dir, t.Target))
 	}
@@ -120,6 +124,44 @@ func (t Target) settle(name, dir string) Target {
 // Path tells whether the target file is named by a path, not by the name of a shipped one.
 func (t Target) Path() bool { return strings.ContainsAny(t.Target, `./\`) }
 
+// TargetPlugin is the adapter of a target that is a process of its own.
+const TargetPlugin = "plugin"
+
+// way looks at what only one of the adapters knows.
+func (r *reader) way(path string, t Target) {
+	if t.Adapter == "" { // which is told already
+		return
+	}
+	if t.Adapter != TargetPlugin {
+		if r.needed(path+".target", "name of a shipped target file, or the path of your own") && !r.empty(path+".target", t.Target) {
+			r.targetFile(path+".target", t)
+		}
+		if r.needed(path+".url", "where the system is") && !r.empty(path+".url", t.URL) {
+			r.site(path+".url", t.URL, t.Insecure)
+		}
+		if r.places[path+".plugin"] != nil {
+			r.at(path+".plugin", "this is of the adapter plugin, and "+t.Adapter+" is another", "leave it out, or write adapter: plugin")
+		}
+		return
+	}
+	if r.needed(path+".plugin", "command and checksum of the plugin") {
+		r.plugin(path+".plugin", t.Plugin)
+	}
+	for _, key := range []string{"target", "url", "auth", "tls", "account", "rate", "burst", "parallel", "insecure"} {
+		if r.places[path+"."+key] != nil {
+			r.at(path+"."+key, "a plugin is told nothing of this", "leave it out; what a plugin wants to know stands in plugin.settings")
+		}
+	}
+}
+
+// needed tells whether a key is there, and says it where it is not.
+func (r *reader) needed(path, what string) bool {
+	if r.places[path] == nil {
+		r.at(path, "this key is missing", "add "+path[strings.LastIndexByte(path, '.')+1:]+": "+what)
+	}
+	return r.places[path] != nil
+}
+
 func (r *reader) targets(c *Config) {
 	if len(c.Targets) > MaxTargets {
 		r.at("targets", fmt.Sprintf("%d targets are over the limit of %d", len(c.Targets), MaxTargets), "divide them among several processes")
@@ -130,15 +172,11 @@ func (r *reader) targets(c *Config) {
 		if !regexp.MustCompile(SourcePattern).MatchString(name) {
 			r.at(path, "a target's name has small letters, digits, and . _ - after the first", "it is at most 63 characters long: crm-eu")
 		}
-		if !r.empty(path+".adapter", t.Adapter) && t.Adapter != "rest" {
-			r.at(path+".adapter", "there is no such adapter for targets", "write rest, which speaks HTTP and JSON as a target file says")
+		if !r.empty(path+".adapter", t.Adapter) && t.Adapter != "rest" && t.Adapter != TargetPlugin {
+			r.at(path+".adapter", "there is no such adapter for targets",
+				"write rest, which speaks HTTP and JSON as a target file says, or plugin, for one in a process of its own")
 		}
-		if !r.empty(path+".target", t.Target) {
-			r.targetFile(path+".target", t)
-		}
-		if !r.empty(path+".url", t.URL) {
-			r.site(path+".url", t.URL, t.Insecure)
-		}
+		r.way(path, t)
 		if _, known := c.Sources[t.Source]; t.Source != "" && !known {
 			r.at(path+".source", "there is no source of that name", suggestion(t.Source, c.SourceNames()))
 		}

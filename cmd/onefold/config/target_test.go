@@ -80,6 +80,18 @@ func TestBrokenTargets(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant %s", text, s, want)
 		}
 	}
+	for text, want := range map[string]string{
+		"adapter: plugin": "2:3: targets.a.plugin: this key is missing (add plugin: command and checksum of the plugin)",
+		"adapter: plugin, plugin: {command: ./no, checksum: 'sha256:0'}":                          "targets.a.plugin.checksum: this is not a checksum",
+		"adapter: plugin, plugin: {command: ./no, checksum: ''}":                                  "targets.a.plugin.command: there is no such file",
+		"adapter: plugin, rate: 5, plugin: {command: ./no, checksum: ''}":                         "targets.a.rate: a plugin is told nothing of this",
+		"adapter: rest, target: hubspot, url: 'https://a', plugin: {command: ./no, checksum: ''}": "targets.a.plugin: this is of the adapter plugin",
+		"adapter: soap, target: hubspot, url: 'https://a'":                                        "or plugin, for one in a process of its own",
+	} {
+		if _, found := config.Parse("f.yaml", []byte("targets:\n  a: {"+text+"}\n"), environment()); !strings.Contains(found.Error(), want) {
+			t.Errorf("%s:\n%v\nwant %s", text, found, want)
+		}
+	}
 	_, found := config.Parse("f.yaml", []byte("targets:\n  CRM: {adapter: soap, target: cardbox, url: 'https://a'}\n"), environment())
 	for _, want := range []string{"targets.CRM: a target's name has small letters", "targets.CRM.adapter: there is no such adapter for targets (write rest"} {
 		if !strings.Contains(found.Error(), want) {

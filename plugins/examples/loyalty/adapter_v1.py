@@ -65,14 +65,23 @@ MESSAGES = {
         (1, "number", "uint64", "one"),
         (2, "customer", "bytes", "one"),
         (3, "remote", "string", "one"),
+        (4, "id", "string", "one"),
+        (5, "op", "string", "one"),
+        (6, "key", "string", "one"),
+        (7, "version", "int64", "one"),
+        (8, "into", "string", "one"),
+        (9, "erased", "bool", "one"),
     ],
     "PushResponse": [
         (1, "receipts", "Receipt", "many"),
+        (2, "error", "Error", "optional"),
     ],
     "Receipt": [
         (1, "number", "uint64", "one"),
         (2, "remote", "string", "one"),
         (3, "error", "Error", "optional"),
+        (4, "version", "string", "one"),
+        (5, "after_seconds", "uint32", "one"),
     ],
     "HealthRequest": [
     ],
