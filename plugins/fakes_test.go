@@ -40,6 +40,12 @@ func be(what string, args []string) {
 		plugins.Serve(echo{})
 	case "target": // a target by ServeTarget
 		plugins.ServeTarget(&shelf{folder: args[0]})
+	case "rest": // a target that lives within Onefold otherwise
+		t, _, err := restTarget(args[0])
+		if err != nil {
+			panic(err)
+		}
+		plugins.ServeTarget(t)
 	case "liar":
 		raw(&liar{what: args[0]}, "1|1|unix|%s|grpc\n")
 	case "raw":

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +30,34 @@ func (ch *choice) flags(c *cobra.Command) {
 	c.Flags().StringVar(&ch.group, "group", "", "of one cause only, as dead list --groups names it")
 	c.Flags().StringVar(&ch.since, "since", "", "laid down then or later: 2026-03-04T05:06:07Z, or a while ago: 24h")
 	c.Flags().StringVar(&ch.until, "until", "", "laid down before: a time, or a while ago")
+}
+
+// naming says which dead letters something is done to: one, those that are chosen, or all. Nothing is done to all by mistake.
+type naming struct {
+	choice
+	all      bool
+	letter   string
+	from, to time.Time
+}
+
+func (n *naming) flags(c *cobra.Command) {
+	n.choice.flags(c)
+	c.Flags().BoolVar(&n.all, "all", false, "all that there are")
+}
+
+// read answers what was named.
+func (n naming) read(args []string, now time.Time) (_ naming, err error) {
+	if len(args) > 0 {
+		n.letter = strings.TrimSpace(args[0])
+	}
+	if n.letter == "" && n.choice == (choice{}) && !n.all {
+		return n, &usage{text: "nothing is chosen", hint: "name a letter, choose with --source, --group or --since, or say --all"}
+	}
+	if n.from, err = instant("since", n.since, now); err != nil {
+		return n, err
+	}
+	n.to, err = instant("until", n.until, now)
+	return n, err
 }
 
 // query answers the parameters of a choice.

@@ -105,30 +105,20 @@ func (p *program) deadDiscardCommand() *cobra.Command {
 		Long: "Let dead letters go without a replay: one, those that are chosen, or all. What they say is lost; who let them go and why is\n" +
 			"written down of each: onefold dead notes.",
 	}
-	var ch choice
-	ch.flags(c)
+	var named naming
+	named.flags(c)
 	var w console.Discard
-	c.Flags().BoolVar(&w.All, "all", false, "all that there are")
 	c.Flags().StringVar(&w.Reason, "reason", "", "why; it must be given")
 	c.Flags().StringVar(&w.Author, "author", "", "who discards; default the holder of the token, without one the USER of the environment")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			w.Letter = strings.TrimSpace(args[0])
+		n, err := named.read(args, p.now())
+		if err != nil {
+			return err
 		}
-		switch {
-		case w.Letter == "" && ch == (choice{}) && !w.All:
-			return &usage{text: "nothing is chosen", hint: "name a letter, choose with --source, --group or --since, or say --all"}
-		case w.Reason == "":
+		if w.Reason == "" {
 			return &usage{text: "what is discarded is lost", hint: "say why: --reason"}
 		}
-		w.Source, w.Group = ch.source, ch.group
-		var err error
-		if w.Since, err = instant("since", ch.since, p.now()); err != nil {
-			return err
-		}
-		if w.Until, err = instant("until", ch.until, p.now()); err != nil {
-			return err
-		}
+		w.Letter, w.All, w.Source, w.Group, w.Since, w.Until = n.letter, n.all, n.source, n.group, n.from, n.to
 		if w.Author, err = p.author(w.Author); err != nil {
 			return err
 		}

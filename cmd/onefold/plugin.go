@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -234,7 +235,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			"  onefold plugin verify --cases cases --setting region=eu ./bankfeed",
 	}
 	c.Flags().SetInterspersed(false) // what stands behind the command is the plugin's
-	cases := c.Flags().String("cases", "", "folder of case files: the kit that every adapter clears is run on them")
+	cases := c.Flags().String("cases", "", "folder of case files: the kit that every adapter clears is run on them; a target is written to")
 	settings := c.Flags().StringArray("setting", nil, "a setting, NAME=VALUE; may be given often")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg := plugins.Config{Source: "verify", Command: args[0], Args: args[1:], Stderr: p.err, Settings: map[string]string{}}
@@ -261,7 +262,11 @@ func (p *program) verify(ctx context.Context, cfg plugins.Config, cases string) 
 		return fmt.Errorf("%s: %w", cfg.Command, err)
 	}
 	if cases != "" {
-		if out.Findings, err = examine(ctx, cfg, cases); err != nil {
+		kit := examine
+		if slices.Contains(out.Features, "push") {
+			kit = examineTarget
+		}
+		if out.Findings, err = kit(ctx, cfg, cases); err != nil {
 			return err
 		}
 	}
@@ -281,6 +286,20 @@ func examine(ctx context.Context, cfg plugins.Config, cases string) ([]adapterte
 	done := make(chan error, 1)
 	go func() { done <- host.Run(ctx) }()
 	found, err := adaptertest.Examine(ctx, host, os.DirFS(cases))
+	stop()
+	if found == nil {
+		found = []adaptertest.Finding{}
+	}
+	return found, errors.Join(err, <-done)
+}
+
+// examineTarget runs the kit of targets against the plugin.
+func examineTarget(ctx context.Context, cfg plugins.Config, cases string) ([]adaptertest.Finding, error) {
+	target := plugins.NewTarget(cfg, config.DefaultBatch)
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- target.Run(ctx) }()
+	found, err := adaptertest.ExamineTarget(ctx, target, os.DirFS(cases))
 	stop()
 	if found == nil {
 		found = []adaptertest.Finding{}

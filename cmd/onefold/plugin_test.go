@@ -163,6 +163,18 @@ func TestPluginVerifyAndList(t *testing.T) {
 	if out, errs, code := typed(t, "", "plugin", "verify", "--cases", dir, file); code != exitFindings {
 		t.Error(code, out, errs)
 	}
+	write(t, dir, "one.txtar", "One.\n-- customer.json --\n{}\n")
+	target := filepath.Join(dir, "cards")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", target, "../../plugins/examples/cards").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, errs, code := typed(t, "", "plugin", "verify", "--cases", dir, "--setting", "folder=box", target); code != exitConfig ||
+		!strings.Contains(errs, "this is not an active customer") {
+		t.Error(code, out, errs)
+	}
+	if out, errs, code := typed(t, "", "plugin", "verify", target); code != exitRuntime || !strings.Contains(errs, "the setting folder is missing") {
+		t.Error(code, out, errs)
+	}
 	if _, errs, code := typed(t, "", "plugin", "verify", "--setting", "a=b", file); code != exitRuntime || !strings.Contains(errs, "no settings") {
 		t.Error(code, errs)
 	}
@@ -240,7 +252,7 @@ func TestPageOfPluginsToTheLetter(t *testing.T) {
 
 // docs/plugins.md, "Write a target plugin in ten minutes"; and the configuration that comes of it is served.
 func TestPageOfTargetPluginsToTheLetter(t *testing.T) {
-	dir, rooms := walked(t, "Write a target plugin in ten minutes", "cards", 4)
+	dir, rooms := walked(t, "Write a target plugin in ten minutes", "cards", 6)
 	in := serve(t, configured(t, dir, rooms))
 	produce(t, in.Broker, ana(9007199254740993, "ana@example.com"))
 	eventually(t, 60*time.Second, "the card is there", func() bool { return strings.Contains(cards(t, filepath.Join(dir, "box")), "ana@example.com") })

@@ -36,29 +36,19 @@ func (p *program) deadReplayCommand() *cobra.Command {
 			"one attempt more. With --dry-run nothing changes, and it is said what would happen. The replay goes on in the service when this\n" +
 			"command is interrupted; dead job shows, pauses and cancels it.",
 	}
-	var ch choice
-	ch.flags(c)
+	var named naming
+	named.flags(c)
 	var w event.ReplayWish
-	c.Flags().BoolVar(&w.All, "all", false, "all that there are")
 	c.Flags().BoolVar(&w.DryRun, "dry-run", false, "only say what would happen")
 	c.Flags().Float64Var(&w.Rate, "rate", 0, "letters a second at most; 200 where it is left out")
 	c.Flags().StringVar(&w.Author, "author", "", "who wants it; default the holder of the token, without one the USER of the environment")
 	detach := c.Flags().Bool("detach", false, "do not wait for its end")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			w.Letter = strings.TrimSpace(args[0])
-		}
-		if w.Letter == "" && ch == (choice{}) && !w.All {
-			return &usage{text: "nothing is chosen", hint: "name a letter, choose with --source, --group or --since, or say --all"}
-		}
-		w.Source, w.Group = ch.source, ch.group
-		var err error
-		if w.Since, err = instant("since", ch.since, p.now()); err != nil {
+		n, err := named.read(args, p.now())
+		if err != nil {
 			return err
 		}
-		if w.Until, err = instant("until", ch.until, p.now()); err != nil {
-			return err
-		}
+		w.Letter, w.All, w.Source, w.Group, w.Since, w.Until = n.letter, n.all, n.source, n.group, n.from, n.to
 		if w.Author, err = p.author(w.Author); err != nil {
 			return err
 		}
