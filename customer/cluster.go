@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -380,17 +379,18 @@ func compareMembers(a, b Member) int {
 
 // sameMaster tells whether two versions of a customer would be published with the same content.
 func sameMaster(a, b *Customer) bool {
-	if !slices.Equal(a.Members, b.Members) || len(a.Attributes) != len(b.Attributes) {
+	if !slices.Equal(a.Members, b.Members) {
 		return false
 	}
-	ja, erra := json.Marshal(a.Attributes)
-	jb, errb := json.Marshal(b.Attributes)
-	return erra == nil && errb == nil && bytes.Equal(ja, jb)
+	return slices.EqualFunc(a.Attributes, b.Attributes, func(a, b Attribute) bool {
+		return a.Path == b.Path && a.Rule == b.Rule && sameClaim(a.Claim, b.Claim) && slices.EqualFunc(a.Losers, b.Losers, sameClaim)
+	})
 }
 
-// as answers a copy under the node that the store knows: an older program may have read the same record otherwise.
-func (f *Features) as(n NodeID) *Features {
-	c := *f
-	c.Node = n
-	return &c
+// sameClaim tells whether two claims are published alike: a time at the same instant, written with the same offset.
+func sameClaim(a, b Claim) bool {
+	_, ahead := a.At.Zone()
+	_, too := b.At.Zone()
+	return a.Value.Text == b.Value.Text && a.Source == b.Source && a.Key == b.Key && a.Version == b.Version && a.At.Equal(b.At) &&
+		ahead == too && a.Verified == b.Verified && a.Event == b.Event && maps.Equal(a.Value.Parts, b.Value.Parts)
 }

@@ -360,3 +360,10 @@ func (w *work) keySet(n NodeID, f *Features, speaks bool) KeySet {
 	}
 	return set
 }
+
+// as answers a copy under the node that the store knows: an older program may have read the same record otherwise.
+func (f *Features) as(n NodeID) *Features {
+	c := *f
+	c.Node = n
+	return &c
+}

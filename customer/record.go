@@ -101,8 +101,10 @@ func (r *Record) Superseded() bool {
 // linked tells whether something is true of a cell that holds a link.
 func (r *Record) linked(is func(*Cell) bool) bool {
 	for i := range r.Scopes {
-		for j := range r.Scopes[i].Cells {
-			if c := &r.Scopes[i].Cells[j]; c.Path.Name == FieldLink && is(c) {
+		cells := r.Scopes[i].Cells // by path: the links stand together, and most records have none
+		at, _ := slices.BinarySearchFunc(cells, FieldLink, func(c Cell, name string) int { return strings.Compare(c.Path.Name, name) })
+		for ; at < len(cells) && cells[at].Path.Name == FieldLink; at++ {
+			if is(&cells[at]) {
 				return true
 			}
 		}

@@ -54,6 +54,8 @@ type bench struct {
 	people, events, runs int
 	seed                 uint64
 	memory               bool
+	held                 int // records that the store holds before; 0 begins with an empty one
+	mix, profile         string
 }
 
 // scenario prepares a run, whose time does not count, and answers what is timed.
@@ -69,6 +71,9 @@ func (p *program) benchCommand() *cobra.Command {
 	c.PersistentFlags().IntVar(&b.runs, "runs", 3, "runs of each of the two sides")
 	resolve := b.command("resolve", "Absorb mapped messages into customers: Registry on the embedded store", b.messages, b.resolve)
 	resolve.Flags().BoolVar(&b.memory, "memory", false, "in memory instead of the embedded store")
+	resolve.Flags().IntVar(&b.held, "held", 0, "fill the store with so many records before, and measure what comes then")
+	resolve.Flags().StringVar(&b.mix, "mix", "mixed", "with --held, what comes then: new, update, mixed (70 % updates) or town")
+	resolve.Flags().StringVar(&b.profile, "profile", "", "with --held, a folder to write cpu.pprof and allocs.pprof to")
 	c.AddCommand(b.command("map", "Map messages with the shipped mappings, on all processors", b.messages, b.mapping), resolve,
 		b.command("plugin", "Map messages of one line of the old bank's feed in a process of its own, there and back", b.lines, b.plugin),
 		b.command("sync", "Bring customers to a target that answers at once, as many as there are messages", b.messages, b.writeBack),
@@ -89,6 +94,16 @@ func (b *bench) command(name, short string, feed func() []simulation.Message, s 
 		if err := (simulation.Config{People: b.people, Events: b.events, Seed: b.seed}).Check(); err != nil || b.runs < 1 {
 			return &usage{text: "there is nothing to measure", hint: fmt.Sprintf("--people is 1 to %d, --events 1 to %d, --runs at least 1",
 				simulation.MaxPeople, simulation.MaxEvents)}
+		}
+		if b.held != 0 && name == "resolve" {
+			if err := b.heldFlags(); err != nil {
+				return err
+			}
+			held, err := b.measureHeld(c.Context())
+			if err != nil {
+				return err
+			}
+			return b.one(held, held.print)
 		}
 		m, err := b.measure(c.Context(), name, feed(), s)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"time"
 
@@ -19,12 +18,14 @@ import (
 
 // keyNumber folds a key's type and hash into one number.
 func keyNumber(k customer.Key) int64 {
-	h := fnv.New64a()
-	h.Write([]byte(k.Type))
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], k.Hash)
-	h.Write(b[:])
-	return int64(h.Sum64())
+	h := uint64(14695981039346656037) // FNV-1a, as hash/fnv has it, without an allocation a key
+	for i := range len(k.Type) {
+		h = (h ^ uint64(k.Type[i])) * 1099511628211
+	}
+	for shift := 56; shift >= 0; shift -= 8 {
+		h = (h ^ k.Hash>>shift&0xff) * 1099511628211
+	}
+	return int64(h)
 }
 
 // packKeys writes key numbers, 8 bytes each.

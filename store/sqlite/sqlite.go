@@ -42,12 +42,12 @@ type Store struct {
 
 // Limits of the store (invariant 10).
 const (
-	readers   = 4      // views at a time; more wait
-	conflicts = 10     // times that Update calls its function
-	busy      = 5_000  // milliseconds to wait for another program that looks at the file
-	writing   = 65_536 // KiB of pages that the writer keeps
-	reading   = 8_192  // KiB of pages that a reader keeps
-	logPages  = 16_000 // pages in the WAL before they are moved into the file: the longer, the fewer pages are moved twice
+	readers   = 4       // views at a time; more wait
+	conflicts = 10      // times that Update calls its function
+	busy      = 5_000   // milliseconds to wait for another program that looks at the file
+	writing   = 196_608 // KiB of pages that the writer keeps, as far as the file has so many: see docs/performance.md
+	reading   = 8_192   // KiB of pages that a reader keeps
+	logPages  = 16_000  // pages in the WAL before they are moved into the file: the longer, the fewer pages are moved twice
 	logBytes  = 64 << 20
 )
 
