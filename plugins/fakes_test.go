@@ -46,6 +46,11 @@ func be(what string, args []string) {
 			panic(err)
 		}
 		plugins.ServeTarget(t)
+	case "loud": // writes much to its standard error, without a line end
+		for range 64 {
+			fmt.Fprint(os.Stderr, strings.Repeat("of Ana Silva ", 1<<17))
+		}
+		be("served", nil)
 	case "liar":
 		raw(&liar{what: args[0]}, "1|1|unix|%s|grpc\n")
 	case "raw":

@@ -260,6 +260,38 @@ func TestTargetPluginThatDoesNotComeUp(t *testing.T) {
 	}
 }
 
+// What a process writes to its standard error is read and thrown away, however much it is; a link to the file that was pinned is as good as
+// the file, until it leads to another.
+func TestPluginThatIsLoudAndLinked(t *testing.T) {
+	t.Parallel()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(os.Args[0], link); err != nil {
+		t.Skip(err)
+	}
+	sum, err := plugins.Checksum(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := plugins.Config{Command: link, Args: []string{"be", "loud"}, Checksum: sum, Limits: plugins.Limits{Start: time.Minute, Call: time.Minute}}
+	h := hosted(t, c)
+	if got := key(t, h, 1, "1"); got != "1" {
+		t.Error(got)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), "not the one that was pinned") {
+		t.Error(err)
+	}
+}
+
 // What is being pushed when Run is told to end is waited for.
 func TestTargetPluginEndsInOrder(t *testing.T) {
 	t.Parallel()

@@ -172,6 +172,27 @@ func TestPluginVerifyAndList(t *testing.T) {
 		!strings.Contains(errs, "this is not an active customer") {
 		t.Error(code, out, errs)
 	}
+	sum, err := plugins.Checksum(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	boxed := configured(t, t.TempDir(), "targets:\n  box: {adapter: plugin, plugin: {command: "+target+", checksum: '"+sum+"', settings: {folder: box}}}\n"+
+		"  crm: {adapter: rest, target: cardbox, url: 'https://crm.example'}\n")
+	const anabel = `{"id": "cus_aaaaaaaaaaaaaaaaaaaaaaaaa8", "status": "active", "attributes": [{"path": "familyName", "value": "Lima"}]}`
+	for args, want := range map[string]string{
+		"render box -o json": `"attributes": [`, "render crm": "lastName", "render hubspot -o json": `"lastname"`, "render no": "it has: box, crm", "test box": "onefold plugin verify",
+	} {
+		command := append([]string{"target"}, strings.Fields(args)...)
+		if strings.HasPrefix(args, "render") && !strings.Contains(args, "hubspot") {
+			command = append(command, "-c", boxed)
+		}
+		if out, errs, _ := typed(t, anabel, command...); !strings.Contains(out+errs, want) {
+			t.Errorf("%s: %s%s", args, out, errs)
+		}
+	}
+	if out, errs, code := typed(t, "", "plugin", "list", "-c", boxed); code != exitOK || !strings.Contains(out, "as pinned") || !strings.Contains(out, "box") {
+		t.Error(code, out, errs)
+	}
 	if out, errs, code := typed(t, "", "plugin", "verify", target); code != exitRuntime || !strings.Contains(errs, "the setting folder is missing") {
 		t.Error(code, out, errs)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/onefold/onefold/cmd/onefold/config"
 	"github.com/onefold/onefold/customer"
 	"github.com/onefold/onefold/event"
+	"github.com/onefold/onefold/plugins"
 )
 
 // targetFileCommands work on target files, without a service: shipped ones by name, your own by path.
@@ -41,8 +42,9 @@ func (p *program) targetFileCommands() []*cobra.Command {
 		Use: "render TARGET [FILE]", Args: cobra.RangeArgs(1, 2),
 		Short:   "Show what a target would be told of a customer: read from FILE, or from standard input, as customer get -o json prints it",
 		Example: "  onefold customer get cus_... -o json | onefold target render hubspot",
-		RunE:    func(_ *cobra.Command, args []string) error { return p.renderTarget(args) },
 	}
+	file := render.Flags().StringP("config", "c", "", "configuration file: TARGET is then one that it has")
+	render.RunE = func(_ *cobra.Command, args []string) error { return p.renderTarget(args, *file) }
 	return []*cobra.Command{lint, test, render}
 }
 
@@ -65,7 +67,7 @@ func targetFile(name string) (*rest.File, fs.FS, error) {
 	if err != nil {
 		return nil, nil, &usage{
 			text: fmt.Sprintf("there is no target file %q: it is no shipped one, no file, and no folder with a %s", name, rest.FileName),
-			hint: "one of " + strings.Join(rest.Systems(), ", ") + ", or the path of your own",
+			hint: "one of " + strings.Join(rest.Systems(), ", ") + ", or the path of your own; a plugin is looked at by onefold plugin verify",
 		}
 	}
 	defer file.Close()
@@ -228,11 +230,34 @@ type rendered struct {
 	Said    []customer.Path `json:"said,omitempty"`
 }
 
-func (p *program) renderTarget(args []string) error {
+// renderer is what says what a target is told: a target file, or, of a plugin, what every plugin is told.
+func (p *program) renderer(name, file string) (func(*customer.Customer) (*adapters.Rendering, error), error) {
+	if file != "" {
+		cfg, err := p.load(file)
+		if err != nil {
+			return nil, err
+		}
+		t, ok := cfg.Targets[name]
+		switch {
+		case !ok:
+			return nil, &usage{text: "there is no target " + name + " in " + file, hint: "it has: " + strings.Join(cfg.TargetNames(), ", ")}
+		case t.Adapter == config.TargetPlugin:
+			return plugins.Told, nil
+		}
+		name = t.Target
+	}
+	f, _, err := targetFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.Render, nil
+}
+
+func (p *program) renderTarget(args []string, file string) error {
 	if err := p.only("table", "json", "ndjson"); err != nil {
 		return err
 	}
-	f, _, err := targetFile(args[0])
+	render, err := p.renderer(args[0], file)
 	if err != nil {
 		return err
 	}
@@ -244,7 +269,7 @@ func (p *program) renderTarget(args []string) error {
 	if err := json.Unmarshal(text, &c); err != nil || c.Status == "" {
 		return &usage{text: "this is not a customer in JSON", hint: "onefold customer get ID -o json prints one"}
 	}
-	r, err := f.Render(&c)
+	r, err := render(&c)
 	if err != nil {
 		return err
 	}

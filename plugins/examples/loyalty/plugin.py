@@ -60,7 +60,7 @@ def encode(name, values):
         if often == "map":
             value = [{"key": k, "value": v} for k, v in value.items()]
         for one in value if often in ("many", "map") else [value]:
-            if kind in ("uint64", "int64", "int32", "bool"):
+            if kind in ("uint64", "uint32", "int64", "int32", "bool"):
                 out += _varint(number << 3) + _varint(int(one))
                 continue
             if kind == "string":
@@ -74,7 +74,7 @@ def encode(name, values):
 def decode(name, data):
     """Read a message into a dict. An optional field that is absent is None, any other has its zero value."""
     fields = {number: (field, kind, often) for number, field, kind, often in MESSAGES[name]}
-    zero = {"string": "", "bytes": b"", "uint64": 0, "int64": 0, "int32": 0, "bool": False}
+    zero = {"string": "", "bytes": b"", "uint64": 0, "uint32": 0, "int64": 0, "int32": 0, "bool": False}
     out = {}
     for field, kind, often in fields.values():
         out[field] = {"many": list, "map": dict}.get(often, lambda k=kind: zero.get(k))()
@@ -110,9 +110,10 @@ def decode(name, data):
 
 
 class _Adapter:
-    def __init__(self, about, map_record, configure):
-        self._about = dict(about, features=["map"])
+    def __init__(self, about, map_record, configure, push):
+        self._about = dict(about, features=["map"] * bool(map_record) + ["push"] * bool(push))
         self._map = map_record
+        self._push = push
         self._configure = configure
 
     def Describe(self, request, context):
@@ -126,6 +127,8 @@ class _Adapter:
         return {}
 
     def MapBatch(self, request, context):
+        if not self._map:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this adapter is a target: it does not map")
         return {"results": [self._one(record) for record in request["records"]]}
 
     def _one(self, record):
@@ -140,7 +143,19 @@ class _Adapter:
             return {"number": record["number"], "error": {"class": "permanent", "reason": "internal", "text": text}}
 
     def Push(self, request, context):
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this adapter is a source: it does not push")
+        if not self._push:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this adapter is a source: it does not push")
+        return {"receipts": [self._receipt(delivery) for delivery in request["deliveries"]]}
+
+    def _receipt(self, delivery):
+        number = delivery["number"]
+        try:
+            return {"number": number, "remote": self._push(delivery) or ""}
+        except Refused as refused:
+            return {"number": number, "error": refused.error}
+        except Exception as e:  # its text may quote the customer, so only its kind is told; it is tried again
+            text = "the adapter fails with " + type(e).__name__ + ": this is a mistake in it, mend it"
+            return {"number": number, "error": {"class": "retryable", "reason": "internal", "text": text}}
 
     def Health(self, request, context):
         return {}
@@ -154,12 +169,13 @@ def _no_settings(source, settings):
         raise Refused("settings", "this adapter has no settings: leave them out")
 
 
-def serve(about, map_record, configure=_no_settings):
+def serve(about, map_record=None, configure=_no_settings, push=None):
     """Be a plugin until the host has gone. map_record takes a record, a dict as adapter.proto has it, and answers the bytes of a
-    JSON array of changes, or raises Refused."""
+    JSON array of changes, or raises Refused. Of a target push takes a delivery and answers the id of its entry in the outside
+    system, or raises Refused, whose kind says what becomes of it: retryable, throttled, auth or permanent."""
     if os.environ.get("ONEFOLD_PLUGIN") != SERVICE.rpartition(".")[0]:
         sys.exit("This is a plugin of Onefold, which starts it by itself: onefold plugin verify FILE")
-    adapter = _Adapter(about, map_record, configure)
+    adapter = _Adapter(about, map_record, configure, push)
     handlers = {}
     for method, (request, response) in METHODS.items():
         handlers[method] = grpc.unary_unary_rpc_method_handler(
