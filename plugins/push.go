@@ -21,7 +21,7 @@ type push struct {
 	t          *Target
 	deliveries []adapters.Delivery
 	receipts   []adapters.Receipt
-	broken     bool // a call broke the process, so the others wait for the next Push
+	broken     bool // there is no process, or a call broke it, so the others wait for the next Push
 }
 
 // Push has the process do deliveries, in calls of a bounded size. A process that does not answer in time is ended, and started anew by
@@ -129,6 +129,7 @@ func (t *Target) absolve(deliveries []adapters.Delivery, part []int) {
 func (p *push) call(ctx context.Context, part []int) ([]adapters.Receipt, error) {
 	l, err := p.t.enter(ctx)
 	if err != nil {
+		p.broken = true // the others of this Push do not wait as long once more
 		return nil, err
 	}
 	defer l.calls.Done()
